@@ -1,0 +1,1 @@
+"""Tests of the to-do list; run them with `python -m unittest`."""

@@ -1,0 +1,1 @@
+"""A to-do list: library, command line and HTTP API."""

@@ -1,0 +1,47 @@
+"""Looking at real processes, and waiting for what they do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from threading import Event
+from time import monotonic
+
+import psutil
+from psutil import Process
+
+
+def until(condition: Callable[[], bool], *, seconds: float = 10.0) -> None:
+    """Wait until the condition holds; fails the test where it does not in time."""
+    end, pause = monotonic() + seconds, Event()
+    while not condition():
+        assert monotonic() < end, f"not within {seconds} s: {condition}"
+        pause.wait(0.01)
+
+
+def runs(process: Process) -> bool:
+    """Whether it is there and not a zombie that nobody has reaped."""
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def descendants(process: Process) -> list[Process]:
+    """The children, their children and so on."""
+    return list(process.children(recursive=True))
+
+
+@contextmanager
+def ended_by_id() -> Iterator[list[Process]]:
+    """A list to put processes in; those that still run at the end are killed.
+
+    A number that went to another process in the meantime is left alone.
+    """
+    processes: list[Process] = []
+    try:
+        yield processes
+    finally:
+        for process in processes:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from vibe_tasks.errors import InputError
+from vibe_tasks.stack.broker import broker_program, valkey_server
+from vibe_tasks.stack.children import Program
+from vibe_tasks.stack.embedded import child_commands
+from vibe_tasks.stack.supervisor import RESTART, how_it_ended
+
+
+def test_the_worker_serves_the_given_lanes_with_the_given_processes() -> None:
+    """The worker is Celery's own, on our interpreter, with these lanes and this concurrency."""
+    command = child_commands(Path("/home"), workers=3, lanes=["code", "qa"])["worker"]
+
+    assert command[:5] == (sys.executable, "-m", "celery", "-A", "vibe_tasks")
+    assert command[command.index("-c") + 1] == "3"
+    assert command[command.index("-Q") + 1] == "code,qa"
+    assert command[command.index("-n") + 1] == "embedded@%h"
+
+
+def test_beat_and_flower_run_only_when_asked_for() -> None:
+    """Only a worker and the dispatcher run by default; Flower listens on this machine alone."""
+    few = child_commands(Path("/home"), workers=1, lanes=["code"])
+    all_of_them = child_commands(Path("/home"), workers=1, lanes=["code"], beat=True, flower=True)
+
+    assert list(few) == ["worker", "dispatcher"]
+    assert list(all_of_them) == ["worker", "dispatcher", "beat", "flower"]
+    assert "/home/beat-schedule" in all_of_them["beat"]
+    assert "--address=127.0.0.1" in all_of_them["flower"]
+
+
+@pytest.mark.parametrize(("workers", "lanes"), [(0, ["code"]), (-1, ["code"]), (1, [])])
+def test_a_stack_that_could_do_no_work_is_refused(workers: int, lanes: list[str]) -> None:
+    """No process or no lane is bad input, not a worker that fails to start."""
+    with pytest.raises(InputError, match="the stack needs"):
+        child_commands(Path("/home"), workers=workers, lanes=lanes)
+
+
+def test_the_broker_has_no_port_and_no_disk_and_drops_nothing() -> None:
+    """The socket is the only way in; nothing is saved; a full broker refuses, never evicts."""
+    argv = broker_program(Path("/home/broker.sock"), environ={}).argv
+    options = dict(zip(argv[1::2], argv[2::2], strict=True))
+
+    assert argv[0] == str(valkey_server())
+    assert options["--port"] == "0"
+    assert options["--unixsocket"] == "/home/broker.sock"
+    assert options["--unixsocketperm"] == "700"
+    assert options["--save"] == ""
+    assert options["--appendonly"] == "no"
+    assert options["--maxmemory-policy"] == "noeviction"
+
+
+@pytest.mark.parametrize(("name", "argv"), [("", ("true",)), ("a/b", ("true",)), ("a", ())])
+def test_a_program_that_cannot_run_is_refused_at_construction(
+    name: str, argv: tuple[str, ...]
+) -> None:
+    """A name that is no file name and an empty command line are programming errors."""
+    with pytest.raises(ValueError, match=r"must be a file name|is empty"):
+        Program(name=name, argv=argv, environ={})
+
+
+def test_restarts_come_later_each_time_and_end_soon() -> None:
+    """The waits grow and add up to less than 2 s, so that a wrong setting shows quickly."""
+    waits = [RESTART.wait_after(n, uniform=lambda low, _: low) for n in range(1, 4)]
+
+    assert waits == sorted(set(waits))
+    assert sum(waits) < 2
+    assert not RESTART.gives_up_after(3)
+    assert RESTART.gives_up_after(4)
+
+
+def test_exit_codes_are_told_in_words() -> None:
+    """A signal is named; a code is a code."""
+    assert how_it_ended(3) == "exit code 3"
+    assert how_it_ended(-9) == "killed by SIGKILL"
+    assert how_it_ended(-40) == "killed by signal 40"  # real-time signals have no name

@@ -1,0 +1,27 @@
+"""Durable, Celery-based work for coding agents and plain programs."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+_PLACES = {
+    "app": "vibe_tasks.tasks.app",
+    "job": "vibe_tasks.tasks.job",
+    "dev": "vibe_tasks.tasks.work",
+    "fix": "vibe_tasks.tasks.work",
+    "qa": "vibe_tasks.tasks.work",
+    "deploy": "vibe_tasks.tasks.work",
+    "submit": "vibe_tasks.tasks.work",
+    "Snooze": "vibe_tasks.errors",
+    "Cancel": "vibe_tasks.errors",
+}
+
+__all__ = sorted(_PLACES)  # noqa: PLE0605  the table is the list
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used, so that a pure module stays light."""
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_PLACES[name]), name)

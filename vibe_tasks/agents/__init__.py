@@ -1,0 +1,1 @@
+"""Running agents: the command and recorded kinds. Touches child processes, nothing else."""

@@ -1,0 +1,1 @@
+"""The `vibe` command. Touches click and rich."""

@@ -1,0 +1,125 @@
+"""Everything that can go wrong, as one tree.
+
+    VibeError
+    ├── InputError              bad input or settings: one line, exit code 2
+    │   ├── PlanError           a plan file that cannot be accepted
+    │   ├── SettingsError       a setting that is unknown or has a wrong value
+    │   ├── RepositoryError     a repository that cannot be worked on
+    │   ├── SchemaError         a database of another schema version
+    │   └── UnavailableError    a server that does not answer
+    ├── LedgerError
+    │   ├── UnknownJobError     no such job
+    │   ├── IllegalMoveError    a status change that is not allowed
+    │   └── LeaseLostError      the attempt is no longer the job's current one
+    ├── AttemptError            an attempt at a job failed
+    │   ├── TransientError      worth another attempt
+    │   └── PermanentError      another attempt would fail the same way
+    ├── GitError                a git command failed
+    ├── Snooze                  inside a job: run it later, no failure counted
+    └── Cancel                  inside a job: end it, no retry
+"""
+
+from __future__ import annotations
+
+
+class VibeError(Exception):
+    """Base of all errors of this package."""
+
+
+class InputError(VibeError):
+    """Bad input or settings; the message is one line that a person can act on."""
+
+
+class PlanError(InputError):
+    """A plan file that cannot be accepted.
+
+    Args:
+        message: What is wrong, in one line.
+        file: The plan file as the user named it.
+        line: Line in the file, counted from 1, where it is known.
+        key: Path of the offending key, such as `tasks[2].needs`.
+    """
+
+    def __init__(
+        self, message: str, *, file: str = "", line: int | None = None, key: str = ""
+    ) -> None:
+        place = ":".join(str(part) for part in (file, line) if part)
+        super().__init__(": ".join(part for part in (place, key, message) if part))
+        self.file = file
+        self.line = line
+        self.key = key
+
+
+class SettingsError(InputError):
+    """A setting that is unknown or has a wrong value."""
+
+
+class RepositoryError(InputError):
+    """A repository that is missing, has uncommitted changes or lacks the base branch."""
+
+
+class SchemaError(InputError):
+    """The database's schema is newer or older than this program can use."""
+
+
+class UnavailableError(InputError):
+    """A server that the settings name does not answer."""
+
+
+class LedgerError(VibeError):
+    """The ledger refused an operation."""
+
+
+class UnknownJobError(LedgerError):
+    """No job, task or plan of that id."""
+
+
+class IllegalMoveError(LedgerError):
+    """A status change that `jobs.MOVES` does not list."""
+
+
+class LeaseLostError(LedgerError):
+    """The attempt is no longer the job's current one; what it wanted to write is refused."""
+
+
+class AttemptError(VibeError):
+    """An attempt at a job failed."""
+
+
+class TransientError(AttemptError):
+    """A failure that another attempt may not meet.
+
+    Args:
+        message: What failed.
+        retry_after: Seconds to wait before the next attempt where the other side said so.
+    """
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class PermanentError(AttemptError):
+    """A failure that every further attempt would meet as well."""
+
+
+class GitError(VibeError):
+    """A git command failed; the message holds the command and what it said."""
+
+
+class Snooze(VibeError):
+    """Raise inside a job to run it later without counting a failure.
+
+    Args:
+        seconds: How long to wait from now. Zero or more.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        if not seconds >= 0:
+            raise ValueError(f"seconds must be zero or more, got {seconds}")
+        super().__init__(f"snoozed for {seconds} s")
+        self.seconds = seconds
+
+
+class Cancel(VibeError):
+    """Raise inside a job to end it for good; the argument says why."""

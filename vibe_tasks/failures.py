@@ -1,0 +1,52 @@
+"""What kind of failure an error is, and how it is written down.
+
+Requirement R2: timeouts, 429 and 5xx, refused connections, busy databases and lost workers
+pass; authentication, invalid input and missing things do not. Unknown errors are retryable.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from vibe_tasks.errors import InputError, PermanentError
+
+LONGEST_ERROR = 8_000
+"""Characters of an error that are kept; the ledger is no log file."""
+
+PERMANENT_TYPES = (PermanentError, InputError, NotImplementedError, PermissionError)
+"""`TypeError` and `ValueError` are absent on purpose: flaky inputs raise them too, and the
+retries of a programming error cost little."""
+
+
+class FailureKind(StrEnum):
+    """Whether another attempt makes sense."""
+
+    RETRYABLE = "retryable"
+    PERMANENT = "permanent"
+
+
+def classify(error: BaseException) -> FailureKind:
+    """The kind of a failure, by the error's type."""
+    if isinstance(error, PERMANENT_TYPES):
+        return FailureKind.PERMANENT
+    return FailureKind.RETRYABLE
+
+
+def describe(error: BaseException) -> str:
+    """One text for the ledger: the error's type and message, bounded, without NUL.
+
+    PostgreSQL refuses NUL in text; an error must be recordable whatever it says.
+    """
+    message = str(error)
+    text = f"{type(error).__name__}: {message}" if message else type(error).__name__
+    return bounded(text)
+
+
+def bounded(text: str) -> str:
+    """The text without NUL and without lone surrogates, cut in the middle when it is too long."""
+    clean = text.replace("\x00", "\N{REPLACEMENT CHARACTER}")
+    clean = clean.encode("utf-8", "replace").decode("utf-8")
+    if len(clean) <= LONGEST_ERROR:
+        return clean
+    half = LONGEST_ERROR // 2 - 20
+    return f"{clean[:half]}\n[… {len(clean) - 2 * half} characters …]\n{clean[-half:]}"

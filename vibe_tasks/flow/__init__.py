@@ -1,0 +1,1 @@
+"""How work moves: decisions joined to the store. No Celery, no sockets."""

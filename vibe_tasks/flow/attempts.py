@@ -1,0 +1,142 @@
+"""How attempts end that did not complete: failures, snoozes, cancels and lost workers.
+
+All go through one path, so that a worker that was killed counts as a failure like any other
+and a job that kills its workers ends as a dead letter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from sqlalchemy import Connection
+
+from vibe_tasks.flow import progress
+from vibe_tasks.jobs import Claim, Publication
+from vibe_tasks.pipeline import Happening, JobKind, Outcome
+from vibe_tasks.store import events, jobs, leases, plans
+from vibe_tasks.store.engine import Database
+
+Uniform = Callable[[float, float], float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """How an attempt ended.
+
+    Attributes:
+        kind: `failure` is counted and retried, `permanent` is not retried; `snooze` waits
+            without being counted; `cancel` ends the job.
+        text: The error or the reason.
+        wait: Seconds to wait instead of the retry policy's.
+    """
+
+    kind: Literal["failure", "permanent", "snooze", "cancel"]
+    text: str
+    wait: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where an attempt belongs: what `settle` needs to know of a job."""
+
+    id: str
+    attempt: int
+    kind: str
+    plan_id: str | None
+    task_id: str | None
+
+
+def settle(
+    ledger: Database, place: Place | Claim, ending: Ending, *, uniform: Uniform
+) -> tuple[bool, tuple[Publication, ...]]:
+    """Write how an attempt ended; whether the job runs again, and the messages to send.
+
+    Raises:
+        LeaseLostError: The attempt is no longer the job's current one.
+    """
+    with ledger.begin() as connection:
+        return settle_in(connection, place, ending, uniform=uniform)
+
+
+def settle_in(
+    connection: Connection, place: Place | Claim, ending: Ending, *, uniform: Uniform
+) -> tuple[bool, tuple[Publication, ...]]:
+    """As `settle`, in the caller's transaction."""
+    if place.plan_id is not None:
+        plans.plan_status(connection, place.plan_id)
+    match ending.kind:
+        case "snooze":
+            jobs.snooze_job(connection, place.id, place.attempt, ending.wait or 0.0, ending.text)
+            return True, ()
+        case "cancel":
+            jobs.end_job(connection, place.id, place.attempt, ending.text)
+            return False, _consequences(connection, place, ending.text)
+        case _:
+            again = jobs.fail_job(
+                connection, place.id, place.attempt, ending.text, uniform=uniform,
+                permanent=ending.kind == "permanent", wait=ending.wait,
+            )  # fmt: skip
+            return again, () if again else _consequences(connection, place, ending.text)
+
+
+def _consequences(
+    connection: Connection, place: Place | Claim, error: str
+) -> tuple[Publication, ...]:
+    if place.plan_id is None or place.task_id is None:
+        events.record(
+            connection, Happening.JOB_DEAD, session=place.id,
+            payload={"job_id": place.id, "why": error}, summary=f"job {place.id} is dead",
+        )  # fmt: skip
+        return ()
+    return progress.advance(
+        connection, job_id=place.id, plan_id=place.plan_id, task_id=place.task_id,
+        kind=JobKind(place.kind), outcome=Outcome.EXHAUSTED, error=error,
+    )  # fmt: skip
+
+
+def reap(ledger: Database, *, uniform: Uniform, most: int = 100) -> int:
+    """Count as failed what runs without a lease; how many attempts were taken back."""
+    with ledger.begin() as connection:
+        late = leases.expired(connection, most=most)
+        for held in late:
+            _take_back(connection, held, "lease expired: no heartbeat of", uniform)
+    return len(late)
+
+
+def lose(ledger: Database, job_id: str, worker: str, why: str, *, uniform: Uniform) -> bool:
+    """The process that ran this job for this worker is gone; whether there was such an attempt.
+
+    Nothing happens when the attempt has ended or the job is in other hands.
+    """
+    with ledger.begin() as connection:
+        for held in leases.held_by(connection, worker):
+            if held.id == job_id:
+                _take_back(connection, held, f"{why};", uniform)
+                return True
+    return False
+
+
+def _take_back(connection: Connection, held: leases.Held, why: str, uniform: Uniform) -> None:
+    row = jobs.find_job(connection, held.id)
+    place = Place(
+        id=held.id, attempt=held.attempt, kind=row["kind"],
+        plan_id=row["plan_id"], task_id=row["task_id"],
+    )  # fmt: skip
+    ending = Ending(kind="failure", text=f"WorkerLost: {why} {held.worker}")
+    settle_in(connection, place, ending, uniform=uniform)
+
+
+def interrupt(ledger: Database, worker: str, why: str) -> int:
+    """Return what this worker held without counting a failure; how many jobs.
+
+    For workers that are known to have been stopped by somebody, not by their jobs.
+    """
+    with ledger.begin() as connection:
+        held = leases.held_by(connection, worker)
+        for each in held:
+            jobs.snooze_job(connection, each.id, each.attempt, 0.0, why)
+    return len(held)
+
+

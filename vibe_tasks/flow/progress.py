@@ -1,0 +1,195 @@
+"""Moving a plan on: writes what `pipeline.step_after` decides, in the caller's transaction.
+
+Whoever changes a plan's tasks locks the plan's row first and its jobs after, so that workers
+that finish at the same time queue up instead of deadlocking.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import uuid4
+
+from sqlalchemy import Connection
+
+from vibe_tasks.jobs import NewJob, Publication
+from vibe_tasks.pipeline import Happening, JobKind, Outcome, Step, TaskStatus, step_after
+from vibe_tasks.priority import Priority, parse_priority
+from vibe_tasks.store import events, jobs, outbox, plans
+
+LANES = {JobKind.QA: "qa", JobKind.DEPLOY: "deploy"}
+"""Lanes of the pipeline's own jobs; dev and fix jobs go to the task's lane."""
+
+
+def new_job(task: Mapping[str, Any], kind: JobKind, *, round: int = 0, **extra: Any) -> NewJob:  # noqa: A002
+    """A job of a plan's task.
+
+    Args:
+        task: The task's row.
+        kind: What it is to do.
+        round: Fix round it belongs to.
+        extra: Keyword arguments of the job, and `blocked`.
+    """
+    spec = task["spec"]
+    blocked = bool(extra.pop("blocked", False))
+    return NewJob(
+        id=str(uuid4()),
+        name=f"vibe.{kind}",
+        kind=kind,
+        lane=LANES.get(kind, spec["lane"]),
+        priority=Priority.FIX if kind is JobKind.FIX else parse_priority(spec["priority"]),
+        effort=spec["effort"],
+        kwargs=extra,
+        max_retries=spec["max_retries"],
+        retry_base=spec["retry_base"],
+        blocked=blocked,
+        plan_id=task["plan_id"],
+        task_id=task["id"],
+        round=round,
+    )
+
+
+def advance(
+    connection: Connection,
+    *,
+    job_id: str,
+    plan_id: str,
+    task_id: str,
+    kind: JobKind,
+    outcome: Outcome,
+    commit: str | None = None,
+    report: Mapping[str, Any] | None = None,
+    error: str | None = None,
+) -> tuple[Publication, ...]:
+    """A job of a plan has ended: write what follows; the messages to send after the commit.
+
+    The caller holds the plan's lock (`plans.plan_status`) and has written the job's end.
+
+    Args:
+        connection: The transaction of the job's end.
+        job_id: The job that ended.
+        plan_id: Its plan.
+        task_id: Its task.
+        kind: What it did.
+        outcome: How it ended.
+        commit: The commit that it made or judged.
+        report: For a rejected qa or a conflict, what a fix must know.
+        error: For an exhausted job, its last error.
+    """
+    task = plans.find_task(connection, plan_id, task_id)
+    if task["status"] != TaskStatus.RUNNING:  # cancelled meanwhile
+        return ()
+    step = step_after(
+        kind, outcome, fix_round=task["fix_round"], max_fix_rounds=task["max_fix_rounds"]
+    )
+    commit = commit or task["commit_id"]
+    plans.set_task(
+        connection, plan_id, task_id,
+        status=step.status, stage=step.next_job or kind, fix_round=step.round, commit_id=commit,
+        error=_error(step, report, error),
+    )  # fmt: skip
+    if step.dead_letter:
+        jobs.mark_dead_letter(connection, job_id, dead=True)
+    for happening in step.happenings:
+        _record(connection, happening, plan_id, task_id, job_id, error or _summary(report))
+    following = _start(connection, task, step, commit, report)
+    if step.status is TaskStatus.DEPLOYED:
+        following += release(connection, plan_id, task_id)
+    elif step.status is TaskStatus.DEAD:
+        block(connection, plan_id)
+    close_if_ended(connection, plan_id)
+    return following
+
+
+def _start(
+    connection: Connection,
+    task: Mapping[str, Any],
+    step: Step,
+    commit: str | None,
+    report: Mapping[str, Any] | None,
+) -> tuple[Publication, ...]:
+    if step.next_job is None:
+        return ()
+    extra: dict[str, Any] = {"commit": commit}
+    if step.next_job is JobKind.FIX:
+        extra["report"] = dict(report or {})
+    if step.next_job is JobKind.DEPLOY:
+        extra["blocked"] = task["spec"].get("approval") == "manual"
+    job = new_job(task, step.next_job, round=step.round, **extra)
+    submitted = jobs.submit(connection, [job], published=True)[0]
+    return (publication_of(job),) if submitted.due else ()
+
+
+def publication_of(job: NewJob) -> Publication:
+    """The message of a job that was just submitted."""
+    return Publication(
+        id=job.id,
+        name=job.name,
+        queue=job.lane,
+        priority=job.priority,
+        time_limit=job.time_limit,
+        canvas=job.canvas,
+        shown=f"{job.task_id}" if job.task_id else outbox.shown(job.args, dict(job.kwargs)),
+    )
+
+
+def release(connection: Connection, plan_id: str, task_id: str) -> tuple[Publication, ...]:
+    """This task is deployed: start the dev jobs of those that waited for it alone."""
+    following = []
+    for ready in plans.satisfy(connection, plan_id, task_id):
+        job_id = plans.job_of(connection, plan_id, ready, JobKind.DEV, status="blocked")
+        if job_id is not None:
+            following.append(job_id)
+            jobs.unblock_job(connection, job_id, published=True)
+    return outbox.publications(connection, following)
+
+
+def block(connection: Connection, plan_id: str) -> None:
+    """A task is dead or cancelled: block what needs it."""
+    for task_id in plans.block_dependants(connection, plan_id):
+        _record(connection, Happening.TASK_BLOCKED, plan_id, task_id, None, "")
+
+
+def close_if_ended(connection: Connection, plan_id: str) -> None:
+    """End the plan when none of its tasks can get further."""
+    counts = plans.task_counts(connection, plan_id)
+    if counts.get(TaskStatus.RUNNING) or counts.get(TaskStatus.WAITING):
+        return
+    total = sum(counts.values())
+    if counts.get(TaskStatus.DEPLOYED) == total:
+        status, happening = "completed", Happening.PLAN_COMPLETED
+    elif counts.get(TaskStatus.DEAD) or counts.get(TaskStatus.BLOCKED):
+        status, happening = "failed", Happening.PLAN_FAILED
+    else:
+        status, happening = "cancelled", Happening.PLAN_CANCELLED
+    if plans.set_plan_status(connection, plan_id, status):
+        events.record(
+            connection, happening, session=plan_id, payload={"tasks": counts},
+            summary=f"plan {status}: {counts.get(TaskStatus.DEPLOYED, 0)} of {total} deployed",
+        )  # fmt: skip
+
+
+def _record(
+    connection: Connection,
+    happening: Happening,
+    plan_id: str,
+    task_id: str,
+    job_id: str | None,
+    why: str,
+) -> None:
+    words = happening.lower().replace("_", " ")
+    events.record(
+        connection, happening, session=plan_id,
+        payload={"task": task_id, "job_id": job_id, "why": why},
+        summary=f"{task_id}: {words}",
+    )  # fmt: skip
+
+
+def _error(step: Step, report: Mapping[str, Any] | None, error: str | None) -> str | None:
+    if step.status is TaskStatus.DEAD:
+        return error or _summary(report) or "dead"
+    return None
+
+
+def _summary(report: Mapping[str, Any] | None) -> str:
+    return str(report.get("summary", "")) if report else ""

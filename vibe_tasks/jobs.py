@@ -1,0 +1,156 @@
+"""A job: its statuses, the moves between them, and the values that go in and come out.
+
+A job is one row of the ledger. Its status changes only along `MOVES`, each time together
+with its history row; the store refuses everything else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from vibe_tasks.priority import Priority
+
+
+class JobStatus(StrEnum):
+    """Where a job stands."""
+
+    BLOCKED = "blocked"  #: waits for other work or for a person
+    PENDING = "pending"  #: may start once `backoff_until` has passed
+    PROCESSING = "processing"  #: a worker holds its lease
+    COMPLETED = "completed"  #: done, its result is recorded
+    FAILED = "failed"  #: failed for the last time: a dead letter
+    CANCELLED = "cancelled"  #: will not run (again)
+
+
+MOVES: Mapping[JobStatus, frozenset[JobStatus]] = {
+    JobStatus.BLOCKED: frozenset({JobStatus.PENDING, JobStatus.CANCELLED}),
+    JobStatus.PENDING: frozenset({JobStatus.PROCESSING, JobStatus.CANCELLED}),
+    JobStatus.PROCESSING: frozenset(
+        {JobStatus.COMPLETED, JobStatus.PENDING, JobStatus.FAILED, JobStatus.CANCELLED}
+    ),
+    JobStatus.COMPLETED: frozenset(),
+    JobStatus.FAILED: frozenset({JobStatus.PENDING, JobStatus.CANCELLED}),
+    JobStatus.CANCELLED: frozenset({JobStatus.PENDING}),
+}
+"""From each status, where a job may go. `failed → pending` and `cancelled → pending` are a
+retry by hand, `failed → cancelled` is a discard; `processing → pending` is a retry, a snooze or
+an interruption."""
+
+LIVE = frozenset({JobStatus.BLOCKED, JobStatus.PENDING, JobStatus.PROCESSING})
+"""Statuses of a job that is still to end; a unique key belongs to one live job at a time."""
+
+ENDED = frozenset(JobStatus) - LIVE
+
+
+def sources(target: JobStatus) -> tuple[JobStatus, ...]:
+    """The statuses from which a job may move to `target`, in declaration order."""
+    return tuple(status for status in JobStatus if target in MOVES[status])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewJob:
+    """A job to be submitted.
+
+    Attributes:
+        id: Unique for ever; also the Celery task id of its messages.
+        name: The Celery task that runs it, such as `vibe.dev`.
+        lane: Stream of jobs it belongs to; the Celery queue of that name.
+        priority: How urgent; lower is sooner.
+        effort: From 1 (trivial) to 5 (hard).
+        args: Positional arguments, JSON values.
+        kwargs: Keyword arguments, JSON values.
+        max_retries: The failure of this number is the last. At least 1.
+        retry_base: Seconds; after failure n the job waits about `retry_base * 2**n`.
+        delay: Seconds from the submission to the earliest start.
+        due_at: Earliest start in epoch seconds; excludes `delay`.
+        time_limit: Seconds an attempt may take, or None for no limit.
+        unique_key: At most one live job has this key.
+        canvas: What Celery must know at each publication: links, chain, group, chord.
+        blocked: Start as `blocked`.
+        plan_id: The plan it belongs to.
+        task_id: The plan's task it belongs to.
+        kind: `dev`, `qa`, `fix` or `deploy` for a plan's jobs, `call` for a function.
+        round: Fix round it belongs to, from 0.
+    """
+
+    id: str
+    name: str
+    lane: str
+    priority: Priority = Priority.NORMAL
+    effort: int = 2
+    args: tuple[Any, ...] = ()
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    max_retries: int = 3
+    retry_base: float = 1.0
+    delay: float = 0.0
+    due_at: float | None = None
+    time_limit: float | None = None
+    unique_key: str | None = None
+    canvas: Mapping[str, Any] | None = None
+    blocked: bool = False
+    plan_id: str | None = None
+    task_id: str | None = None
+    kind: str = "call"
+    round: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.lane:
+            raise ValueError("lane must not be empty")
+        if not 1 <= self.effort <= 5:
+            raise ValueError(f"effort must be from 1 to 5, got {self.effort}")
+        if self.max_retries < 1:
+            raise ValueError(f"max_retries must be 1 or more, got {self.max_retries}")
+        if not self.retry_base >= 0:
+            raise ValueError(f"retry_base must be zero or more, got {self.retry_base}")
+        if not self.delay >= 0:
+            raise ValueError(f"delay must be zero or more, got {self.delay}")
+        if self.time_limit is not None and not self.time_limit > 0:
+            raise ValueError(f"time_limit must be above zero, got {self.time_limit}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """A job in a worker's hands: what it needs to run one attempt.
+
+    Attributes:
+        id: The job.
+        attempt: Which run this is, from 1; the fencing token of all its writes.
+        retry_count: Failures so far.
+    """
+
+    id: str
+    name: str
+    kind: str
+    lane: str
+    priority: Priority
+    attempt: int
+    retry_count: int
+    max_retries: int
+    retry_base: float
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+    plan_id: str | None
+    task_id: str | None
+    round: int
+    time_limit: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Publication:
+    """A job whose message is to be sent to the broker.
+
+    Attributes:
+        id: The job; becomes the message's Celery task id.
+        queue: Broker queue: the lane, or a worker's own queue.
+    """
+
+    id: str
+    name: str
+    queue: str
+    priority: Priority
+    time_limit: float | None
+    canvas: Mapping[str, Any] | None
+    shown: str = ""

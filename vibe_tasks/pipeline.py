@@ -1,0 +1,129 @@
+"""The way of a task: from a finished job to the next ones. A pure function.
+
+dev → qa → deploy; a failed qa makes a fix, then qa again, at most `max_fix_rounds` times. A
+merge conflict makes a fix as well, told so. After the last round, or when a job exhausts its
+retries, the task is dead.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class JobKind(StrEnum):
+    """What a job of a plan's task does."""
+
+    DEV = "dev"
+    QA = "qa"
+    FIX = "fix"
+    DEPLOY = "deploy"
+
+
+class TaskStatus(StrEnum):
+    """Where a plan's task stands."""
+
+    WAITING = "waiting"  #: for the tasks it needs
+    RUNNING = "running"  #: some job of it is to be done
+    DEPLOYED = "deployed"  #: merged into the plan's branch
+    DEAD = "dead"  #: will not get further by itself
+    BLOCKED = "blocked"  #: needs a task that is dead
+    CANCELLED = "cancelled"
+
+
+class Outcome(StrEnum):
+    """How a job of a plan's task ended."""
+
+    DONE = "done"  #: a dev or fix job has its commit; a deploy has merged it
+    PASSED = "passed"  #: qa approves the commit
+    REJECTED = "rejected"  #: qa does not
+    CONFLICT = "conflict"  #: the commit does not merge
+    EXHAUSTED = "exhausted"  #: the job failed for the last time
+
+
+class Happening(StrEnum):
+    """Events of the pipeline."""
+
+    FILE_COMPLETED = "FILE_COMPLETED"
+    QA_PASSED = "QA_PASSED"
+    QA_FAILED = "QA_FAILED"
+    MERGE_CONFLICT = "MERGE_CONFLICT"
+    DEPLOYED = "DEPLOYED"
+    JOB_DEAD = "JOB_DEAD"
+    TASK_DEAD = "TASK_DEAD"
+    TASK_BLOCKED = "TASK_BLOCKED"
+    PLAN_STARTED = "PLAN_STARTED"
+    PLAN_RESUMED = "PLAN_RESUMED"
+    PLAN_COMPLETED = "PLAN_COMPLETED"
+    PLAN_FAILED = "PLAN_FAILED"
+    PLAN_CANCELLED = "PLAN_CANCELLED"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """What follows from a job's end.
+
+    Attributes:
+        next_job: Kind of the job that follows, None at the end of the way.
+        round: Fix round that the task is in from now on.
+        status: The task's status from now on.
+        dead_letter: Whether the finished job becomes a dead letter.
+        happenings: Events to record, in order.
+    """
+
+    next_job: JobKind | None
+    round: int
+    status: TaskStatus
+    dead_letter: bool = False
+    happenings: tuple[Happening, ...] = ()
+
+
+def step_after(kind: JobKind, outcome: Outcome, *, fix_round: int, max_fix_rounds: int) -> Step:
+    """The step that follows a job.
+
+    Args:
+        kind: Kind of the job that ended.
+        outcome: How it ended.
+        fix_round: Fix rounds begun so far.
+        max_fix_rounds: Fix rounds allowed.
+
+    Raises:
+        ValueError: A job of this kind cannot end like that.
+    """
+    if outcome is Outcome.EXHAUSTED:
+        # The job's own status says that it is dead: it is in the dead-letter view already.
+        return Step(
+            next_job=None, round=fix_round, status=TaskStatus.DEAD,
+            happenings=(Happening.JOB_DEAD, Happening.TASK_DEAD),
+        )  # fmt: skip
+    match kind, outcome:
+        case (JobKind.DEV | JobKind.FIX), Outcome.DONE:
+            return _on(JobKind.QA, fix_round, Happening.FILE_COMPLETED)
+        case JobKind.QA, Outcome.PASSED:
+            return _on(JobKind.DEPLOY, fix_round, Happening.QA_PASSED)
+        case JobKind.QA, Outcome.REJECTED:
+            return _fix(fix_round, max_fix_rounds, Happening.QA_FAILED)
+        case JobKind.DEPLOY, Outcome.CONFLICT:
+            return _fix(fix_round, max_fix_rounds, Happening.MERGE_CONFLICT)
+        case JobKind.DEPLOY, Outcome.DONE:
+            return Step(
+                next_job=None, round=fix_round, status=TaskStatus.DEPLOYED,
+                happenings=(Happening.DEPLOYED,),
+            )  # fmt: skip
+        case _:
+            raise ValueError(f"a {kind} job cannot end as {outcome}")
+
+
+def _on(kind: JobKind, fix_round: int, happening: Happening) -> Step:
+    return Step(
+        next_job=kind, round=fix_round, status=TaskStatus.RUNNING, happenings=(happening,)
+    )
+
+
+def _fix(fix_round: int, max_fix_rounds: int, happening: Happening) -> Step:
+    if fix_round < max_fix_rounds:
+        return _on(JobKind.FIX, fix_round + 1, happening)
+    return Step(
+        next_job=None, round=fix_round, status=TaskStatus.DEAD, dead_letter=True,
+        happenings=(happening, Happening.TASK_DEAD),
+    )  # fmt: skip

@@ -1,0 +1,214 @@
+"""The plan: what somebody wants done, as checked values.
+
+`parse_plan` is the only way from a file's text to a `Plan`. A plan that exists is
+sound: ids are unique, needs are known and without cycles, every task has an agent.
+Source: the plan file's page in the documents.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
+from typing import TYPE_CHECKING, Annotated, Self, TypeVar
+
+from pydantic import AfterValidator, Field, ValidationError, model_validator
+
+from vibe_tasks import plan_graph
+from vibe_tasks.errors import InputError, PlanError
+from vibe_tasks.plan_check import problems_between, unknown_agent
+from vibe_tasks.plan_fields import GitWord, Name, PlanName, Text, Version
+from vibe_tasks.plan_problems import PlanProblems, explain, key_path
+from vibe_tasks.plan_specs import (
+    KEYS,
+    AgentSpec,
+    ChatSpec,
+    CommandSpec,
+    Defaults,
+    DeploySpec,
+    Part,
+    QaSpec,
+    RecordedSpec,
+    TaskSpec,
+)
+from vibe_tasks.plan_text import read_document
+from vibe_tasks.priority import Priority, parse_priority, priority_of_files
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from vibe_tasks.plan_problems import Problem
+    from vibe_tasks.plan_text import Document
+
+__all__ = [
+    "AgentSpec",
+    "ChatSpec",
+    "CommandSpec",
+    "Defaults",
+    "DeploySpec",
+    "Plan",
+    "QaSpec",
+    "RecordedSpec",
+    "ResolvedTask",
+    "TaskSpec",
+    "parse_plan",
+]
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResolvedTask:
+    """A task with everything filled in; fields as in `TaskSpec`."""
+
+    id: str
+    title: str
+    prompt: str
+    files: tuple[str, ...]
+    needs: tuple[str, ...]
+    priority: Priority
+    effort: int
+    agent: str
+    lane: str
+    checks: tuple[str, ...]
+    max_retries: int
+    max_fix_rounds: int
+    retry_base: float
+
+    def to_json(self) -> dict[str, object]:
+        """Return JSON values; the priority by its lower-case name."""
+        values: dict[str, object] = {name: getattr(self, name) for name in self.__slots__}
+        lists = {name: list(value) for name, value in values.items() if isinstance(value, tuple)}
+        return values | lists | {"priority": self.priority.name.lower()}
+
+
+def _at_least_one(tasks: tuple[TaskSpec, ...]) -> tuple[TaskSpec, ...]:
+    # pydantic's min_length counts only the well-formed ones, and would hide what is wrong.
+    if not tasks:
+        raise ValueError("must hold at least one task")
+    return tasks
+
+
+class Plan(Part):
+    """A sound plan.
+
+    Attributes:
+        version: Of the file format.
+        name: The result is the branch `vibe/<name>`.
+        repo: Path relative to the plan file, or a git URL.
+        base: Branch or commit to start from; the repository's current branch when None.
+        agent: Default agent for dev and fix jobs.
+        agents: By name.
+        tasks: In the file's order.
+    """
+
+    version: Version
+    name: PlanName
+    repo: GitWord = "."
+    base: GitWord | None = None
+    agent: Text | None = None
+    agents: dict[Name, AgentSpec] = Field(default_factory=dict)
+    qa: QaSpec = QaSpec()
+    deploy: DeploySpec = DeploySpec()
+    defaults: Defaults = Defaults()
+    tasks: Annotated[tuple[TaskSpec, ...], AfterValidator(_at_least_one)]
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> Self:
+        if problems := problems_between(self):
+            raise PlanProblems(problems)
+        return self
+
+    def task(self, task_id: str) -> TaskSpec:
+        """Return the task of that id; KeyError when there is none."""
+        return self._by_id[task_id]
+
+    def agent_of(self, task: TaskSpec) -> AgentSpec:
+        """Return the agent for the task's dev and fix jobs."""
+        return self.agents[self._agent_name(task)]
+
+    def resolved(self, task: TaskSpec) -> ResolvedTask:
+        """Return the task with the plan's defaults filled in."""
+        auto = task.priority == "auto"
+        default = self.defaults
+        return ResolvedTask(
+            id=task.id,
+            title=task.title,
+            prompt=task.prompt,
+            files=task.files,
+            needs=task.needs,
+            priority=priority_of_files(task.files) if auto else parse_priority(task.priority),
+            effort=_given(task.effort, default.effort),
+            agent=self._agent_name(task),
+            lane=_given(task.lane, default.lane),
+            checks=_given(task.checks, self.qa.checks),
+            max_retries=_given(task.max_retries, default.max_retries),
+            max_fix_rounds=_given(task.max_fix_rounds, default.max_fix_rounds),
+            retry_base=_given(task.retry_base, default.retry_base),
+        )
+
+    def with_agent(self, name: str) -> Plan:
+        """Return the plan with another default agent; tasks that name their own keep it.
+
+        Raises:
+            InputError: The plan defines no such agent.
+        """
+        if name not in self.agents:
+            raise InputError(unknown_agent(("agent",), name, self.agents).sentence())
+        return self.model_copy(update={"agent": name})
+
+    def order(self) -> tuple[TaskSpec, ...]:
+        """Return the tasks so that each comes after its needs; else in the file's order."""
+        graph = {task.id: task.needs for task in self.tasks}
+        return tuple(self._by_id[task_id] for task_id in plan_graph.order(graph))
+
+    def digest(self) -> str:
+        """Return 64 hex digits that change when anything that the plan says changes."""
+        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        return sha256(canonical.encode()).hexdigest()
+
+    @cached_property
+    def _by_id(self) -> Mapping[str, TaskSpec]:
+        return {task.id: task for task in self.tasks}
+
+    def _agent_name(self, task: TaskSpec) -> str:
+        name = task.agent or self.agent
+        if name is None:  # a sound plan has an agent for each of its tasks
+            raise InputError(f"task {task.id!r} has no agent")
+        return name
+
+
+def parse_plan(text: str, *, file: str) -> Plan:
+    """Return the plan that the text of a file describes, YAML or JSON.
+
+    Args:
+        text: What the file holds.
+        file: The file as the user named it, for messages.
+
+    Raises:
+        PlanError: The first thing that is wrong, by line, and how many more there are.
+    """
+    document = read_document(text, file=file)
+    if not isinstance(document.value, dict):
+        raise PlanError("must be a mapping with version, name and tasks", file=file, line=1)
+    try:
+        return Plan.model_validate(document.value)
+    except ValidationError as error:
+        problems = explain(error, keys={"": Plan.model_fields, **KEYS})
+        raise _refusal(problems, document=document, file=file) from error
+
+
+def _refusal(problems: tuple[Problem, ...], *, document: Document, file: str) -> PlanError:
+    first = min(problems, key=lambda problem: document.line_of(problem.path))
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    return PlanError(
+        first.sentence() + more,
+        file=file,
+        line=document.line_of(first.path),
+        key=key_path(first.path),
+    )
+
+
+def _given(value: _T | None, default: _T) -> _T:
+    return default if value is None else value

@@ -1,0 +1,187 @@
+"""Every setting: its name, unit, default and bounds.
+
+A setting comes from an environment variable `VIBE_<NAME>`, else from `vibe.toml`, else from its
+default here. Unknown names and wrong values are refused with one line that names the source.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit, urlunsplit
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from vibe_tasks.errors import SettingsError
+
+PREFIX = "VIBE_"
+
+AGENT_VARIABLES = frozenset(
+    {"JOB_ID", "PLAN", "TASK_ID", "KIND", "ATTEMPT", "FIX_ROUND", "TASK_FILE"}
+)
+"""Variables that we hand to agents; an agent that calls us must not be refused for them."""
+
+SECRET_MASK = "***"
+
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class Settings(BaseModel):
+    """The effective settings of one process; never changed after they were read."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    home: str = Field(default=".vibe", min_length=1, description="Folder of the ledger, logs and worktrees.")
+    database_url: str = Field(
+        default="", description="SQLAlchemy URL of the ledger; empty: SQLite at `$VIBE_HOME/ledger.db`."
+    )
+    broker_url: str = Field(
+        default="", description="URL of Redis or Valkey; empty: the embedded Valkey of this home."
+    )
+    imports: tuple[str, ...] = Field(
+        default=(), description="Modules with jobs that workers import, comma-separated."
+    )
+    lease_seconds: Seconds = Field(
+        default=30.0, description="Seconds a worker keeps a job without a heartbeat; renewed at a third of it."
+    )
+    dispatch_seconds: Seconds = Field(
+        default=0.5, description="Seconds between two looks of the dispatcher for due jobs."
+    )
+    republish_seconds: Seconds = Field(
+        default=5.0, description="Seconds a published job may wait unclaimed with no message in the broker."
+    )
+    publish_timeout: Seconds = Field(
+        default=2.0, description="Seconds `.delay()` tries to reach the broker; the job is in the ledger anyway."
+    )
+    retry_base: float = Field(
+        default=1.0, ge=0, le=600, allow_inf_nan=False,
+        description="Seconds; a job waits about `retry_base * 2**n` after failure n, at most 600.",
+    )
+    max_retries: int = Field(default=3, ge=1, le=1000, description="The failure of this number is a job's last.")
+    worker_tier: Literal["standard", "senior"] = Field(
+        default="standard", description="Tier that this worker registers with."
+    )
+    worker_capacity: int = Field(
+        default=0, ge=0, le=10_000, description="Jobs this worker takes at once; 0: its concurrency."
+    )
+    agent: str = Field(
+        default="", description="Command line of the agent for `dev.delay()` without one, split as a shell does."
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        default="INFO", description="Least severe log line that is written."
+    )
+
+    @field_validator("imports", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("database_url")
+    @classmethod
+    def _known_database(cls, value: str) -> str:
+        if not value:
+            return value
+        scheme = urlsplit(value).scheme
+        if scheme in {"postgresql", "postgres", "postgresql+psycopg"}:
+            return "postgresql+psycopg" + value[len(scheme) :]
+        if scheme == "sqlite":
+            if value.startswith("sqlite:///") and value not in {"sqlite:///", "sqlite:///:memory:"}:
+                return value
+            raise ValueError("a ledger in memory is shared with nobody; use sqlite:///PATH")
+        raise ValueError("use sqlite:///PATH or postgresql://USER:PASSWORD@HOST/NAME")
+
+    @field_validator("broker_url")
+    @classmethod
+    def _known_broker(cls, value: str) -> str:
+        schemes = {"redis", "rediss", "redis+socket", "sentinel", "memory"}
+        if value and urlsplit(value).scheme not in schemes:
+            raise ValueError("use redis://HOST:PORT/0, rediss://…, redis+socket://PATH or sentinel://…")
+        return value
+
+    @field_validator("dispatch_seconds")
+    @classmethod
+    def _often_enough(cls, value: float) -> float:
+        if value > 60:
+            raise ValueError("due jobs would wait; use at most 60")
+        return value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sourced:
+    """One effective setting.
+
+    Attributes:
+        name: Field name, such as `home`.
+        value: As the program uses it, secrets masked.
+        source: `default`, the file's name, or the variable's name.
+    """
+
+    name: str
+    value: Any
+    source: str
+
+
+def read_settings(
+    environ: Mapping[str, str], toml: Mapping[str, Any], *, file: str = "vibe.toml"
+) -> tuple[Settings, tuple[Sourced, ...]]:
+    """The settings of these sources, and where each came from.
+
+    Args:
+        environ: Environment variables; only those with the prefix are looked at.
+        toml: The parsed settings file, empty where there is none.
+        file: Name of that file, for messages.
+
+    Raises:
+        SettingsError: A name is unknown or a value is wrong.
+    """
+    values: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    for key, value in toml.items():
+        _known(key, f"{file}: {key}")
+        values[key], sources[key] = value, file
+    for variable, text in environ.items():
+        name = variable.removeprefix(PREFIX)
+        if name == variable or name in AGENT_VARIABLES:
+            continue
+        _known(name.lower(), variable)
+        values[name.lower()], sources[name.lower()] = text, variable
+    try:
+        settings = Settings(**values)
+    except ValidationError as error:
+        raise SettingsError(_first_line(error, sources)) from error
+    listing = tuple(
+        Sourced(name=name, value=masked(value), source=sources.get(name, "default"))
+        for name, value in settings
+    )
+    return settings, listing
+
+
+def masked(value: Any) -> Any:
+    """The value with the password of a URL replaced."""
+    if not isinstance(value, str) or "://" not in value or "@" not in value:
+        return value
+    parts = urlsplit(value)
+    user, _, host = parts.netloc.rpartition("@")
+    if ":" in user:
+        user = f"{user.split(':', 1)[0]}:{SECRET_MASK}"
+    return urlunsplit(parts._replace(netloc=f"{user}@{host}"))
+
+
+def _known(name: str, where: str) -> None:
+    if name in Settings.model_fields:
+        return
+    near = difflib.get_close_matches(name, Settings.model_fields, n=1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    raise SettingsError(f"{where}: unknown setting{hint}")
+
+
+def _first_line(error: ValidationError, sources: Mapping[str, str]) -> str:
+    first = error.errors()[0]
+    name = str(first["loc"][0]) if first["loc"] else ""
+    message = first["msg"].removeprefix("Value error, ")
+    given = masked(first.get("input"))
+    return f"{sources.get(name, name)}: {message}, got {given!r}"

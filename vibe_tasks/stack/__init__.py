@@ -1,0 +1,1 @@
+"""The embedded stack. Touches the Valkey wheel and child processes."""

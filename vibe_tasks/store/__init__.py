@@ -1,0 +1,1 @@
+"""The ledger. Touches SQL through SQLAlchemy and Alembic, nothing else."""

@@ -1,0 +1,152 @@
+"""The outbox: which messages are to be sent to the broker, and which were lost there.
+
+A job's message is sent after the job's row is committed. `published_at` says that somebody
+has undertaken to send it. What nobody undertook the dispatcher takes from here; what was
+sent and is no longer in the broker comes back through `lost`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from sqlalchemy import Connection, Row, and_, bindparam, func, select, update
+
+from vibe_tasks.jobs import JobStatus, Publication
+from vibe_tasks.priority import Priority
+from vibe_tasks.store.engine import now
+from vibe_tasks.store.jobs import promote
+from vibe_tasks.store.schema import jobs
+
+_J = jobs.c
+_READY = and_(_J.status == JobStatus.PENDING, _J.backoff_until.is_(None))
+_MESSAGE = (_J.id, _J.name, _J.lane, _J.priority, _J.time_limit, _J.canvas, _J.args, _J.seq)
+
+_TAKE = (
+    update(jobs)
+    .where(
+        _J.seq.in_(
+            select(_J.seq)
+            .where(_READY, _J.published_at.is_(None))
+            .order_by(_J.priority, _J.seq)
+            .limit(bindparam("most"))
+            .with_for_update(skip_locked=True)
+        )
+    )
+    .values(published_at=now())
+    .returning(*_MESSAGE)
+)
+_RETURN = (
+    update(jobs)
+    .where(_J.id == bindparam("job"), _J.status == JobStatus.PENDING)
+    .values(published_at=None)
+)
+_SENT_AT = select(_J.published_at).where(_J.id == bindparam("job"))
+_NEXT_DUE = select(func.min(_J.backoff_until) - now()).where(
+    _J.status == JobStatus.PENDING, _J.backoff_until.is_not(None)
+)
+_PUBLISHED_LANES = (
+    select(_J.lane, _J.priority)
+    .where(_READY, _J.published_at.is_not(None), _J.published_at < now() - bindparam("grace"))
+    .distinct()
+)
+
+
+def publication_of(row: Row[Any]) -> Publication:
+    """The message of a job, from its row."""
+    return Publication(
+        id=row.id,
+        name=row.name,
+        queue=row.lane,
+        priority=Priority(row.priority),
+        time_limit=row.time_limit,
+        canvas=row.canvas,
+        shown=shown(row.args["args"], row.args["kwargs"]),
+    )
+
+
+def shown(args: Iterable[Any], kwargs: dict[str, Any]) -> str:
+    """The arguments as a person reads them in Flower, cut to a line."""
+    parts = [repr(value) for value in args]
+    parts += [f"{name}={value!r}" for name, value in kwargs.items()]
+    text = ", ".join(parts)
+    return text if len(text) <= 200 else f"{text[:199]}…"
+
+
+def take_unpublished(connection: Connection, *, most: int = 500) -> tuple[Publication, ...]:
+    """Undertake to send the messages of due jobs that nobody has sent, most urgent first.
+
+    Of several dispatchers one gets each job. If sending fails, call `give_back`.
+    """
+    promote(connection)
+    rows = sorted(
+        connection.execute(_TAKE, {"most": most}), key=lambda row: (row.priority, row.seq)
+    )
+    return tuple(publication_of(row) for row in rows)
+
+
+def give_back(connection: Connection, job_ids: Iterable[str]) -> None:
+    """These messages could not be sent: leave them to the dispatcher."""
+    rows = [{"job": job_id} for job_id in job_ids]
+    if rows:
+        connection.execute(_RETURN, rows)
+
+
+def seconds_to_next(connection: Connection) -> float | None:
+    """Seconds until the next waiting job is due, zero or less when one is; None without one."""
+    value = connection.execute(_NEXT_DUE).scalar()
+    return None if value is None else float(value)
+
+
+def awaited(connection: Connection, *, grace: float) -> tuple[tuple[str, Priority], ...]:
+    """Lanes and priorities with jobs whose message was sent over `grace` seconds ago."""
+    rows = connection.execute(_PUBLISHED_LANES, {"grace": grace})
+    return tuple((row.lane, Priority(row.priority)) for row in rows)
+
+
+def sent_at(connection: Connection, job_id: str) -> float | None:
+    """When this job's latest message was sent, in epoch seconds; None when unknown."""
+    return connection.execute(_SENT_AT, {"job": job_id}).scalar()
+
+
+def lost(
+    connection: Connection,
+    lane: str,
+    priority: Priority,
+    *,
+    grace: float,
+    before: float | None,
+) -> int:
+    """Return to the outbox what was sent and cannot be in the broker any more; how many.
+
+    Args:
+        connection: A writing transaction.
+        lane: The lane whose queue was looked at.
+        priority: The level that was looked at.
+        grace: Seconds a message may be on its way between broker and claim.
+        before: When the oldest message still in that queue was sent; None when the queue is
+            empty. The queue is first in, first out, so what was sent earlier is gone.
+    """
+    gone = (
+        update(jobs)
+        .where(
+            _READY,
+            _J.lane == lane,
+            _J.priority == int(priority),
+            _J.published_at < now() - grace,
+        )
+        .values(published_at=None)
+    )
+    if before is not None:
+        gone = gone.where(_J.published_at < before - grace)
+    return connection.execute(gone).rowcount
+
+
+def publications(connection: Connection, job_ids: Iterable[str]) -> tuple[Publication, ...]:
+    """The messages of these jobs, in this order."""
+    wanted = list(job_ids)
+    if not wanted:
+        return ()
+    rows = connection.execute(select(*_MESSAGE).where(_J.id.in_(wanted)))
+    found = {row.id: publication_of(row) for row in rows}
+    return tuple(found[job_id] for job_id in wanted if job_id in found)

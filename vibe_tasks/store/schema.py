@@ -1,0 +1,284 @@
+"""The tables, as code. Migrations build the same; a test compares the two.
+
+Times are epoch seconds as floats, read from the database's clock by `vibe_now()` (see
+`engine`). Texts that users wrote are TEXT without bound; JSON columns hold JSON values.
+
+History rows are written by triggers, so that no code path can change a status without one,
+and a transition costs one statement.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+from vibe_tasks.jobs import JobStatus
+
+metadata = MetaData()
+
+Sequence = BigInteger().with_variant(Integer, "sqlite")
+"""SQLite numbers rows by itself only where the type is INTEGER."""
+
+_STATUSES = ", ".join(f"'{status}'" for status in JobStatus)
+
+plans = Table(
+    "plans",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("plan_dir", Text, nullable=False),
+    Column("repo", Text, nullable=False),
+    Column("base_commit", Text, nullable=False),
+    Column("branch", Text, nullable=False),
+    Column("spec", JSON, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("ended_at", Double),
+    CheckConstraint("status IN ('running', 'completed', 'failed', 'cancelled', 'replaced')", name="plan_status"),
+)
+Index("idx_plans_name", plans.c.name, plans.c.created_at)
+
+tasks = Table(
+    "tasks",
+    metadata,
+    Column("plan_id", Text, ForeignKey("plans.id", ondelete="CASCADE"), primary_key=True),
+    Column("id", Text, primary_key=True),
+    Column("position", Integer, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("stage", Text),
+    Column("spec", JSON, nullable=False),
+    Column("waiting_on", Integer, nullable=False),
+    Column("fix_round", Integer, nullable=False),
+    Column("max_fix_rounds", Integer, nullable=False),
+    Column("commit_id", Text),
+    Column("error", Text),
+    Column("status_updated_at", Double, nullable=False),
+    CheckConstraint(
+        "status IN ('waiting', 'running', 'deployed', 'dead', 'blocked', 'cancelled')",
+        name="task_status",
+    ),
+)
+
+task_needs = Table(
+    "task_needs",
+    metadata,
+    Column("plan_id", Text, ForeignKey("plans.id", ondelete="CASCADE"), primary_key=True),
+    Column("needs_id", Text, primary_key=True),
+    Column("task_id", Text, primary_key=True),
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("seq", Sequence, primary_key=True, autoincrement=True),
+    Column("id", Text, nullable=False, unique=True),
+    Column("name", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("lane", Text, nullable=False),
+    Column("priority", Integer, nullable=False),
+    Column("effort", Integer, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("args", JSON, nullable=False),
+    Column("result", JSON),
+    Column("error", Text),
+    Column("retry_count", Integer, nullable=False),
+    Column("max_retries", Integer, nullable=False),
+    Column("retry_base", Double, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("backoff_until", Double),
+    Column("published_at", Double),
+    Column("worker", Text),
+    Column("lease_until", Double),
+    Column("time_limit", Double),
+    Column("unique_key", Text),
+    Column("canvas", JSON),
+    Column("plan_id", Text),
+    Column("task_id", Text),
+    Column("round", Integer, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("started_at", Double),
+    Column("status_updated_at", Double, nullable=False),
+    Column("dead_at", Double),
+    CheckConstraint(f"status IN ({_STATUSES})", name="job_status"),
+    CheckConstraint("priority BETWEEN 0 AND 4", name="job_priority"),
+)
+
+_READY = text("status = 'pending' AND backoff_until IS NULL")
+
+# The order in which jobs of a lane start; holds ready jobs alone, so that ten thousand jobs
+# with a countdown of an hour cost a claim nothing.
+Index("idx_jobs_ready", jobs.c.lane, jobs.c.priority, jobs.c.seq,
+      sqlite_where=_READY, postgresql_where=_READY)
+# Pending jobs by due time: what the dispatcher publishes next (L6).
+_WAITING = text("status = 'pending' AND backoff_until IS NOT NULL")
+Index("idx_backoff_ready", jobs.c.backoff_until, sqlite_where=_WAITING, postgresql_where=_WAITING)
+# The outbox: due and not yet published.
+_UNPUBLISHED = text("status = 'pending' AND backoff_until IS NULL AND published_at IS NULL")
+Index("idx_jobs_outbox", jobs.c.priority, jobs.c.seq,
+      sqlite_where=_UNPUBLISHED, postgresql_where=_UNPUBLISHED)
+_RUNNING = text("status = 'processing'")
+Index("idx_jobs_lease", jobs.c.lease_until, sqlite_where=_RUNNING, postgresql_where=_RUNNING)
+_LIVE_KEY = text("unique_key IS NOT NULL AND status IN ('blocked', 'pending', 'processing')")
+Index("idx_jobs_unique", jobs.c.unique_key, unique=True,
+      sqlite_where=_LIVE_KEY, postgresql_where=_LIVE_KEY)
+_DEAD = text("dead_at IS NOT NULL")
+Index("idx_jobs_dead", jobs.c.dead_at, sqlite_where=_DEAD, postgresql_where=_DEAD)
+_OF_PLAN = text("plan_id IS NOT NULL")
+Index("idx_jobs_plan", jobs.c.plan_id, jobs.c.task_id,
+      sqlite_where=_OF_PLAN, postgresql_where=_OF_PLAN)
+
+
+def _history(name: str) -> Table:
+    return Table(
+        name,
+        metadata,
+        Column("id", Sequence, primary_key=True, autoincrement=name == "job_history"),
+        Column("job_id", Text, nullable=False),
+        Column("from_status", Text),
+        Column("status", Text, nullable=False),
+        Column("attempt", Integer, nullable=False),
+        Column("worker_id", Text),
+        Column("timestamp", Double, nullable=False),
+        Column("details", Text),
+        # Ids go to the archive with their rows: SQLite must not give one out again.
+        sqlite_autoincrement=name == "job_history",
+    )
+
+
+job_history = _history("job_history")
+Index("idx_history_job", job_history.c.job_id, job_history.c.id)
+Index("idx_history_time", job_history.c.timestamp)
+job_history_archive = _history("job_history_archive")
+Index("idx_archive_job", job_history_archive.c.job_id, job_history_archive.c.id)
+
+worker_health = Table(
+    "worker_health",
+    metadata,
+    Column("worker_id", Text, primary_key=True),
+    Column("lane", Text, primary_key=True),
+    Column("tier", Text, nullable=False),
+    Column("active_tasks", Integer, nullable=False),
+    Column("capacity_limit", Integer, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("last_seen", Double, nullable=False),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("id", Sequence, primary_key=True, autoincrement=True),
+    Column("source_app", Text, nullable=False),
+    Column("session_id", Text, nullable=False),
+    Column("hook_event_type", Text, nullable=False),
+    Column("payload", JSON, nullable=False),
+    Column("chat", JSON),
+    Column("summary", Text),
+    Column("model_name", Text),
+    Column("timestamp", BigInteger, nullable=False),
+    # A client resumes after the last id it saw: an id must never come back.
+    sqlite_autoincrement=True,
+)
+Index("idx_events_session", events.c.session_id, events.c.id)
+
+consensus_runs = Table(
+    "consensus_runs",
+    metadata,
+    Column("id", Sequence, primary_key=True, autoincrement=True),
+    Column("spec_id", Text, nullable=False),
+    Column("stage", Text, nullable=False),
+    Column("run_timestamp", BigInteger, nullable=False),
+    Column("consensus_ok", Integer, nullable=False),
+    Column("degraded", Integer, nullable=False, server_default=text("0")),
+    Column("synthesis_json", Text),
+    UniqueConstraint("spec_id", "stage", "run_timestamp", name="uq_consensus_run"),
+)
+Index("idx_consensus_spec_stage", consensus_runs.c.spec_id, consensus_runs.c.stage)
+Index("idx_consensus_timestamp", consensus_runs.c.run_timestamp)
+
+agent_outputs = Table(
+    "agent_outputs",
+    metadata,
+    Column("id", Sequence, primary_key=True, autoincrement=True),
+    Column("run_id", Sequence, ForeignKey("consensus_runs.id", ondelete="CASCADE"), nullable=False),
+    Column("agent_name", Text, nullable=False),
+    Column("model_version", Text),
+    Column("content", Text, nullable=False),
+    Column("output_timestamp", BigInteger, nullable=False),
+)
+Index("idx_agent_outputs_run", agent_outputs.c.run_id)
+Index("idx_agent_outputs_agent", agent_outputs.c.agent_name)
+
+HISTORY_COLUMNS = "job_id, from_status, status, attempt, worker_id, timestamp, details"
+
+VIEW = """
+CREATE VIEW view_dead_letter_queue AS
+SELECT id, name, kind, lane, plan_id, task_id, attempt AS attempts, retry_count, max_retries,
+       error, args, dead_at, created_at
+FROM jobs WHERE dead_at IS NOT NULL
+"""
+
+SQLITE_EXTRAS = (
+    VIEW,
+    f"""
+CREATE TRIGGER trg_job_submitted AFTER INSERT ON jobs BEGIN
+  INSERT INTO job_history ({HISTORY_COLUMNS})
+  VALUES (NEW.id, NULL, NEW.status, NEW.attempt, NEW.worker, NEW.status_updated_at, NULL);
+END
+""",
+    f"""
+CREATE TRIGGER trg_job_moved AFTER UPDATE OF status ON jobs WHEN OLD.status <> NEW.status BEGIN
+  INSERT INTO job_history ({HISTORY_COLUMNS})
+  VALUES (NEW.id, OLD.status, NEW.status, NEW.attempt, COALESCE(NEW.worker, OLD.worker),
+          NEW.status_updated_at, NEW.error);
+END
+""",
+)
+"""What SQLite has beyond the tables: the dead-letter view and the history triggers."""
+
+POSTGRES_EXTRAS = (
+    # A stable function, so that an index can serve a comparison with it.
+    """
+CREATE FUNCTION vibe_now() RETURNS double precision LANGUAGE sql STABLE AS
+$$ SELECT extract(epoch FROM statement_timestamp())::double precision $$
+""",
+    VIEW,
+    f"""
+CREATE FUNCTION vibe_job_history() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  IF TG_OP = 'INSERT' THEN
+    INSERT INTO job_history ({HISTORY_COLUMNS})
+    VALUES (NEW.id, NULL, NEW.status, NEW.attempt, NEW.worker, NEW.status_updated_at, NULL);
+  ELSE
+    INSERT INTO job_history ({HISTORY_COLUMNS})
+    VALUES (NEW.id, OLD.status, NEW.status, NEW.attempt, COALESCE(NEW.worker, OLD.worker),
+            NEW.status_updated_at, NEW.error);
+  END IF;
+  RETURN NULL;
+END $$
+""",
+    """
+CREATE TRIGGER trg_job_submitted AFTER INSERT ON jobs
+FOR EACH ROW EXECUTE FUNCTION vibe_job_history()
+""",
+    """
+CREATE TRIGGER trg_job_moved AFTER UPDATE OF status ON jobs
+FOR EACH ROW WHEN (OLD.status IS DISTINCT FROM NEW.status) EXECUTE FUNCTION vibe_job_history()
+""",
+)
+"""What PostgreSQL has beyond the tables: the clock, the view and the history triggers."""

@@ -1,0 +1,70 @@
+"""Which schema version a database has, and whether this program can work with it.
+
+Kept apart from `upgrade`, so that a worker starts without importing Alembic.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import inspect, text
+
+from vibe_tasks.errors import SchemaError
+from vibe_tasks.store.engine import Database, check_reachable
+from vibe_tasks.store.schema import POSTGRES_EXTRAS, SQLITE_EXTRAS, metadata
+
+SCHEMA_VERSION = 1
+"""The version this program works with; the newest of `migrations/versions`."""
+
+
+def found_version(database: Database) -> int | None:
+    """The database's schema version; None when it has no schema of ours."""
+    with database.read() as connection:
+        if not inspect(connection).has_table("alembic_version"):
+            return None
+        name = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    return None if name is None else int(name)
+
+
+def require_current(database: Database) -> None:
+    """Refuse a database of another version.
+
+    Raises:
+        SchemaError: It is newer, older or empty; the message says what to do.
+        UnavailableError: It does not answer.
+    """
+    check_reachable(database)
+    version = found_version(database)
+    if version is None:
+        raise SchemaError("the ledger's database is empty; run `vibe db upgrade`")
+    if version > SCHEMA_VERSION:
+        raise SchemaError(
+            f"the ledger has schema {version}, newer than this program's {SCHEMA_VERSION}; "
+            "upgrade vibe_tasks"
+        )
+    if version < SCHEMA_VERSION:
+        raise SchemaError(
+            f"the ledger has schema {version}, this program needs {SCHEMA_VERSION}; "
+            "run `vibe db upgrade`"
+        )
+
+
+def create(database: Database) -> None:
+    """Build the newest schema in an empty database, in one transaction.
+
+    The same tables as all migrations in a row (a test compares them), without the
+    time that importing Alembic takes; a first start should feel instant. When several
+    processes come at once, one builds and the others find it built.
+    """
+    with database.begin() as connection:
+        if not database.is_sqlite:
+            connection.execute(text("SELECT pg_advisory_xact_lock(827309)"))
+        if inspect(connection).has_table("jobs"):
+            return
+        metadata.create_all(connection)
+        for statement in SQLITE_EXTRAS if database.is_sqlite else POSTGRES_EXTRAS:
+            connection.exec_driver_sql(statement)
+        connection.execute(
+            text("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)")
+        )
+        connection.execute(
+            text("INSERT INTO alembic_version VALUES (:name)"), {"name": f"{SCHEMA_VERSION:04d}"}
+        )

@@ -1,0 +1,1 @@
+"""The Celery side. Touches celery and kombu."""

@@ -1,0 +1,68 @@
+"""The Celery application and its settings.
+
+The settings follow from the ledger being the truth (docs/decisions/0001): messages are
+wake-ups, so they are never acknowledged late, never delayed in the broker, never prefetched;
+results come from the ledger.
+"""
+
+from __future__ import annotations
+
+from celery import Celery
+
+from vibe_tasks.tasks import queues, resources, steps
+
+
+def _result_backend(broker: str) -> str:
+    """Our backend; what is no job of ours keeps its result in the broker's Redis."""
+    url = broker.removeprefix("redis+") if broker.startswith("redis+socket:") else broker
+    if url.startswith("memory:"):
+        return "cache+memory://"
+    return f"vibe_tasks.tasks.results:LedgerBackend+{url}"
+
+
+def make_app() -> Celery:
+    """A Celery application with the settings of this process.
+
+    Raises:
+        SettingsError: A setting is unknown or wrong.
+    """
+    chosen = resources.settings()
+    broker = resources.broker_url()
+    made = Celery("vibe_tasks", set_as_current=True)
+    made.conf.update(
+        broker_url=broker,
+        result_backend=_result_backend(broker),
+        accept_content=["json"],
+        task_serializer="json",
+        result_serializer="json",
+        timezone="UTC",
+        task_queues=[queues.lane_queue(lane) for lane in queues.LANES],
+        task_default_queue="code",
+        task_default_exchange="",
+        task_default_routing_key="code",
+        task_inherit_parent_priority=False,
+        broker_transport_options={
+            **queues.TRANSPORT_OPTIONS,
+            "socket_connect_timeout": chosen.publish_timeout,
+        },
+        broker_connection_retry_on_startup=True,
+        broker_connection_timeout=chosen.publish_timeout,
+        task_publish_retry=False,
+        worker_prefetch_multiplier=1,
+        worker_disable_prefetch=True,
+        worker_soft_shutdown_timeout=5.0,
+        worker_hijack_root_logger=True,
+        worker_redirect_stdouts=False,
+        worker_send_task_events=False,
+        task_store_errors_even_if_ignored=False,
+        worker_log_format="%(asctime)s %(levelname)s %(processName)s %(message)s",
+        worker_task_log_format="%(asctime)s %(levelname)s %(processName)s %(task_name)s[%(task_id)s] %(message)s",
+        imports=["vibe_tasks.tasks.work", "vibe_tasks.tasks.upkeep", *chosen.imports],
+        beat_schedule_filename=str(resources.home() / "beat-schedule"),
+    )
+    steps.install(made)
+    return made
+
+
+app = make_app()
+"""The application; workers, beat and Flower find it as `vibe_tasks.app`."""

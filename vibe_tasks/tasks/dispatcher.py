@@ -1,0 +1,134 @@
+"""The dispatcher: sends what is due, notices what the broker lost, takes back expired leases.
+
+One look is `dispatch`; beat calls it as a task, the embedded stack runs `main` as a process
+of its own. Any number of dispatchers may look at once.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+from celery import Celery
+from sqlalchemy.exc import SQLAlchemyError
+
+from vibe_tasks.flow import attempts
+from vibe_tasks.store import outbox
+from vibe_tasks.store.engine import Database
+from vibe_tasks.tasks import publisher, resources
+from vibe_tasks.tasks.queues import broker_keys
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dispatched:
+    """What one look did.
+
+    Attributes:
+        sent: Messages sent.
+        lost: Messages found missing in the broker; they are sent by the next look.
+        reaped: Attempts taken back because their lease had expired.
+        wait: Seconds to the next due job, None without one.
+    """
+
+    sent: int
+    lost: int
+    reaped: int
+    wait: float | None
+
+
+def dispatch(app: Celery, ledger: Database, *, grace: float) -> Dispatched:
+    """Look once.
+
+    Args:
+        app: The application whose broker gets the messages.
+        ledger: The ledger.
+        grace: Seconds a sent message may go unclaimed before the broker is asked for it.
+    """
+    reaped = attempts.reap(ledger, uniform=resources.uniform)
+    sent = 0
+    while True:
+        with ledger.begin() as connection:
+            due = outbox.take_unpublished(connection)
+        if not due:
+            break
+        if not publisher.publish(app, ledger, due):
+            break
+        sent += len(due)
+    lost = find_lost(app, ledger, grace=grace)
+    with ledger.read() as connection:
+        wait = outbox.seconds_to_next(connection)
+    return Dispatched(sent=sent, lost=lost, reaped=reaped, wait=wait)
+
+
+def find_lost(app: Celery, ledger: Database, *, grace: float) -> int:
+    """Return to the outbox what was sent and is no longer in the broker; how many.
+
+    A queue is first in, first out: what was sent well before its oldest message is gone, and
+    what was sent before now is gone when the queue is empty. So a long queue costs one look
+    at its end, and a backlog is not sent twice.
+    """
+    with ledger.read() as connection:
+        levels = outbox.awaited(connection, grace=grace)
+    lost = 0
+    for lane, priority in levels:
+        try:
+            oldest = oldest_message(app, broker_keys(lane)[priority])
+        except publisher.BROKER_ERRORS as error:
+            log.warning("cannot look into the broker: %s", error)
+            return lost
+        with ledger.begin() as connection:
+            before = None if oldest is None else outbox.sent_at(connection, oldest)
+            if oldest is not None and before is None:
+                continue  # the head is no waiting job of ours; it will be consumed
+            lost += outbox.lost(connection, lane, priority, grace=grace, before=before)
+    if lost:
+        log.warning("the broker lost %d messages, sending them again", lost)
+    return lost
+
+
+def oldest_message(app: Celery, key: str) -> str | None:
+    """The job id of the message that is consumed next from this broker list; None if empty."""
+    with app.connection_for_write() as connection:
+        channel = connection.default_channel
+        raw: Any = channel.client.lindex(key, -1)
+    if raw is None:
+        return None
+    from kombu.utils.json import loads
+
+    return str(loads(raw)["headers"].get("id", ""))
+
+
+def main() -> None:
+    """Dispatch until told to stop."""
+    from vibe_tasks.tasks.app import app
+
+    logging.basicConfig(
+        level=resources.settings().log_level, format="%(asctime)s %(levelname)s %(message)s"
+    )
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    run(app, resources.ledger(), stop)
+
+
+def run(app: Celery, ledger: Database, stop: threading.Event) -> None:
+    """Look every `dispatch_seconds`, sooner when a job is due sooner, until `stop` is set."""
+    settings = resources.settings()
+    while not stop.is_set():
+        wait = settings.dispatch_seconds
+        try:
+            done = dispatch(app, ledger, grace=settings.republish_seconds)
+            if done.wait is not None:
+                wait = min(wait, max(0.01, done.wait))
+        except SQLAlchemyError as error:
+            log.warning("ledger away, next look in %.1f s: %s", wait, error)
+        stop.wait(wait)
+
+
+if __name__ == "__main__":
+    main()

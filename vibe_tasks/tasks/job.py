@@ -1,0 +1,80 @@
+"""`@job`: make a function's calls durable."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, overload
+
+from vibe_tasks.errors import InputError
+from vibe_tasks.priority import parse_priority
+from vibe_tasks.tasks.app import app
+from vibe_tasks.tasks.queues import lane_queue
+from vibe_tasks.tasks.task import LedgerTask
+
+
+@overload
+def job(function: Callable[..., Any], /) -> LedgerTask: ...
+@overload
+def job(
+    *,
+    lane: str = "code",
+    priority: str | int = "normal",
+    effort: int = 2,
+    max_retries: int | None = None,
+    retry_base: float | None = None,
+    time_limit: float | None = None,
+    **celery_options: Any,
+) -> Callable[[Callable[..., Any]], LedgerTask]: ...
+def job(
+    function: Callable[..., Any] | None = None,
+    /,
+    *,
+    lane: str = "code",
+    priority: str | int = "normal",
+    effort: int = 2,
+    max_retries: int | None = None,
+    retry_base: float | None = None,
+    time_limit: float | None = None,
+    **celery_options: Any,
+) -> Any:
+    """Make a durable Celery task of a function, plain or `async def`.
+
+    Args:
+        function: The function, where the decorator is used without arguments.
+        lane: Stream of jobs it belongs to; workers serve lanes.
+        priority: `fix`, `critical`, `high`, `normal` or `low`, or 0 to 4.
+        effort: From 1 (trivial) to 5 (hard).
+        max_retries: The failure of this number is a job's last; None: the setting's.
+        retry_base: Seconds; after failure n a job waits about `retry_base * 2**n`.
+        time_limit: Seconds an attempt may take; then its process is ended.
+        celery_options: Anything else that `app.task` takes (`name`, `bind`, …).
+
+    Raises:
+        InputError: A value is out of its bounds.
+    """
+    if function is not None:
+        return job()(function)
+    if not 1 <= effort <= 5:
+        raise InputError(f"effort must be from 1 to 5, got {effort}")
+    if max_retries is not None and max_retries < 1:
+        raise InputError(f"max_retries must be 1 or more, got {max_retries}")
+    if time_limit is not None and not time_limit > 0:
+        raise InputError(f"time_limit must be above zero, got {time_limit}")
+    try:
+        urgency = parse_priority(priority)
+    except ValueError as error:
+        raise InputError(str(error)) from error
+    serve(lane)
+    options: dict[str, Any] = {
+        "base": LedgerTask, "lane": lane, "urgency": urgency, "effort": effort,
+        "retry_base": retry_base, "time_limit": time_limit, **celery_options,
+    }  # fmt: skip
+    if max_retries is not None:
+        options["max_retries"] = max_retries
+    return app.task(**options)
+
+
+def serve(lane: str) -> None:
+    """Let workers that name no queues serve this lane too."""
+    if lane not in {queue.name for queue in app.conf.task_queues}:
+        app.conf.task_queues.append(lane_queue(lane))

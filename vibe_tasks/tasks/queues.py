@@ -1,0 +1,44 @@
+"""Lanes as broker queues, and our priorities as the broker's.
+
+A message is a wake-up that may be lost, so it is consumed without acknowledgement: the ledger
+brings back what a dead worker had in its hands, and Celery's bookkeeping of unacknowledged
+messages (two round trips for each) is not paid for.
+"""
+
+from __future__ import annotations
+
+from kombu import Exchange, Queue
+from kombu.transport.redis import Channel
+
+from vibe_tasks.priority import Priority
+
+LANES = ("deploy", "qa", "code", "control")
+"""The lanes every deployment has. Among equal priorities the broker looks into them in this
+order, so that work in hand is finished before new work is begun."""
+
+PRIORITY_STEPS = [int(priority) for priority in Priority]
+"""A list in the broker for each of our levels. On Redis a lower number is sooner, as ours."""
+
+TRANSPORT_OPTIONS = {
+    "priority_steps": PRIORITY_STEPS,
+    "queue_order_strategy": "priority",
+    "socket_keepalive": True,
+    "health_check_interval": 25,
+}
+
+
+def lane_queue(lane: str) -> Queue:
+    """The broker queue of a lane."""
+    return Queue(lane, routing_key=lane, exchange=Exchange(""), durable=True, no_ack=True)
+
+
+def broker_priority(priority: Priority) -> int:
+    """Our priority as the broker's; the one place where the scales meet."""
+    return int(priority)
+
+
+def broker_keys(lane: str) -> dict[Priority, str]:
+    """The broker's list for each priority of a lane, as kombu names them."""
+    return {
+        priority: f"{lane}{Channel.sep}{int(priority)}" if priority else lane for priority in Priority
+    }

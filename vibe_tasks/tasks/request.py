@@ -1,0 +1,38 @@
+"""What the worker's main process does when a child that ran a job is gone.
+
+A child that was killed, by the out-of-memory killer or by a time limit, cannot write how its
+attempt ended; its parent does.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from billiard.exceptions import WorkerLostError
+from celery.worker.request import Request
+
+from vibe_tasks.flow import attempts
+from vibe_tasks.tasks import resources
+
+
+class LedgerRequest(Request):
+    """A request for a job of the ledger."""
+
+    def on_timeout(self, soft: bool, timeout: float) -> None:
+        """The time limit is over and the child was killed."""
+        if not soft:
+            self._lost(f"TimeLimitExceeded: {timeout} s")
+        super().on_timeout(soft, timeout)
+
+    def on_failure(
+        self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False
+    ) -> Any:
+        """The attempt raised, or its child is gone."""
+        if isinstance(getattr(exc_info, "exception", None), WorkerLostError):
+            self._lost(f"the process that ran it died ({exc_info.exception})")
+        return super().on_failure(exc_info, send_failed_event=send_failed_event, return_ok=return_ok)
+
+    def _lost(self, why: str) -> None:
+        attempts.lose(
+            resources.ledger(), self.id, self.hostname, why, uniform=resources.uniform
+        )

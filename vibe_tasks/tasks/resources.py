@@ -1,0 +1,124 @@
+"""What one process holds for its life: settings, the ledger, the clock and the dice.
+
+The one place that reads the environment, the settings file, the wall clock and chance;
+everything below takes them as arguments.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import tempfile
+import time
+import tomllib
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+from vibe_tasks.addresses import socket_path
+from vibe_tasks.errors import SchemaError, SettingsError
+from vibe_tasks.settings import Settings, Sourced, read_settings
+from vibe_tasks.store.engine import Database, open_database
+from vibe_tasks.store.version import create, found_version, require_current
+
+SETTINGS_FILE = "vibe.toml"
+
+uniform: Callable[[float, float], float] = random.uniform
+"""Draws the jitter of waits."""
+
+monotonic: Callable[[], float] = time.monotonic
+"""Seconds that only ever grow, for measuring how long something took."""
+
+pause: Callable[[float], None] = time.sleep
+"""Waits so many seconds; for loops that poll something which cannot wake them."""
+
+wall_clock: Callable[[], float] = time.time
+"""Epoch seconds, for display and for the broker's side; the ledger has its own clock."""
+
+
+@cache
+def settings_with_sources() -> tuple[Settings, tuple[Sourced, ...]]:
+    """The settings of this process, and where each came from.
+
+    Raises:
+        SettingsError: One is unknown or wrong, or the file cannot be read.
+    """
+    try:
+        table = tomllib.loads(Path(SETTINGS_FILE).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        table = {}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SettingsError(f"{SETTINGS_FILE}: {error}") from error
+    return read_settings(os.environ, table, file=SETTINGS_FILE)
+
+
+def settings() -> Settings:
+    """The settings of this process."""
+    return settings_with_sources()[0]
+
+
+def home() -> Path:
+    """The folder of the ledger, logs and worktrees, absolute."""
+    return Path(settings().home).expanduser().absolute()
+
+
+def database_url() -> str:
+    """The ledger's URL; SQLite in the home folder unless set otherwise."""
+    return settings().database_url or f"sqlite:///{home() / 'ledger.db'}"
+
+
+def broker_url() -> str:
+    """The broker's URL; the embedded Valkey's socket unless set otherwise."""
+    return settings().broker_url or f"redis+socket://{broker_socket()}"
+
+
+def broker_socket() -> Path:
+    """Where the embedded broker listens."""
+    return socket_path(home(), temp_dir=Path(tempfile.gettempdir()), uid=os.getuid())
+
+
+@cache
+def database() -> Database:
+    """The ledger's database, opened once in each process."""
+    if not settings().database_url:
+        make_home()
+    opened = open_database(database_url())
+    os.register_at_fork(after_in_child=opened.forget_inherited)
+    return opened
+
+
+def make_home() -> Path:
+    """The home folder, made if need be, and hidden from git.
+
+    Raises:
+        SettingsError: It cannot be made.
+    """
+    folder = home()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        ignore = folder / ".gitignore"
+        if not ignore.exists():
+            ignore.write_text("*\n", encoding="utf-8")
+    except OSError as error:
+        raise SettingsError(f"VIBE_HOME: cannot use {folder}: {error.strerror}") from error
+    return folder
+
+
+@cache
+def ledger() -> Database:
+    """The database, its schema verified; a new SQLite file gets its schema here.
+
+    A server's database is somebody's decision: its schema is made by `vibe db upgrade` alone.
+
+    Raises:
+        SchemaError: It has another schema version.
+        UnavailableError: It does not answer.
+    """
+    opened = database()
+    try:
+        require_current(opened)
+    except SchemaError:
+        if not opened.is_sqlite or found_version(opened) is not None:
+            raise
+        create(opened)
+    return opened

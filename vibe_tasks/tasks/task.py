@@ -1,0 +1,300 @@
+"""A Celery task whose calls are jobs of the ledger.
+
+The producer's side writes the job's row and sends its wake-up; the worker's side claims the
+row, runs the function and writes the outcome. Celery sees an ordinary task.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from celery import Task
+from celery.exceptions import Ignore, Reject, Retry
+from celery.result import AsyncResult, EagerResult
+from celery.utils import gen_unique_id
+
+from vibe_tasks.errors import Cancel, InputError, LeaseLostError, Snooze, TransientError
+from vibe_tasks.failures import FailureKind, classify, describe
+from vibe_tasks.flow import attempts
+from vibe_tasks.jobs import Claim, NewJob, Publication
+from vibe_tasks.priority import Priority, parse_priority
+from vibe_tasks.store import jobs
+from vibe_tasks.store.outbox import shown
+from vibe_tasks.tasks import publisher, resources
+
+log = logging.getLogger(__name__)
+
+CANVAS = {
+    "link": "callbacks",
+    "link_error": "errbacks",
+    "chain": "chain",
+    "chord": "chord",
+    "group_id": "group_id",
+    "group_index": "group_index",
+    "root_id": "root_id",
+    "parent_id": "parent_id",
+    "shadow": "shadow",
+    "replaced_task_nesting": "replaced_task_nesting",
+}
+"""What Celery needs at each publication: names in `apply_async`, and in the message."""
+
+
+class LedgerTask(Task):
+    """Base of every task that `@job` makes.
+
+    Attributes:
+        lane: Stream of jobs; the queue of that name.
+        urgency: Priority of a call that names none.
+        effort: From 1 to 5.
+        max_retries: The failure of this number is a job's last.
+        retry_base: Seconds; after failure n a job waits about `retry_base * 2**n`; None: the
+            setting's.
+        kind: Kind of its jobs in the ledger.
+    """
+
+    abstract = True
+    Request = "vibe_tasks.tasks.request:LedgerRequest"
+    typing = True
+    lane: str | None = None
+    urgency = Priority.NORMAL
+    effort = 2
+    max_retries = 3
+    retry_base: float | None = None
+    kind = "call"
+    perform: Callable[[Task, Claim], Any] | None = None
+
+    # --- the producer's side ---
+
+    def apply_async(
+        self,
+        args: Sequence[Any] | None = None,
+        kwargs: dict[str, Any] | None = None,
+        task_id: str | None = None,
+        producer: Any = None,
+        link: Any = None,
+        link_error: Any = None,
+        shadow: str | None = None,
+        **options: Any,
+    ) -> AsyncResult | EagerResult:
+        """Write the job and send its wake-up; returns a Celery result.
+
+        Beside Celery's options: `priority` (a name or our number), `unique_key` (while a job
+        with this key lives, its result is returned instead), `countdown`, `eta`, `lane`.
+
+        Raises:
+            InputError: An argument is no JSON value, or an option has a wrong value.
+            TypeError: The arguments do not fit the function.
+        """
+        if self.typing:
+            self._check_signature(args or (), kwargs or {})
+        if self.app.conf.task_always_eager:
+            return super().apply_async(
+                args, kwargs, task_id=task_id, link=link, link_error=link_error, shadow=shadow,
+                **{name: options[name] for name in options if name in {"chain", "chord", "group_id"}},
+            )  # fmt: skip
+        options |= {"link": link, "link_error": link_error, "shadow": shadow}
+        job = self.new_job(args or (), kwargs or {}, task_id, options)
+        ledger = resources.ledger()
+        with ledger.begin() as connection:
+            submitted = self._submit(connection, [job])[0]
+        if submitted.fresh and submitted.due:
+            publisher.publish(self.app, ledger, [publication(job)])
+        return self.AsyncResult(submitted.id)
+
+    def submit_many(
+        self, calls: Iterable[Any], *, priority: Any = None
+    ) -> list[AsyncResult]:
+        """Submit one job for each call in one transaction and one round trip to the broker.
+
+        Args:
+            calls: For each job a tuple of positional or a mapping of keyword arguments.
+            priority: A name or our number; the task's own by default.
+        """
+        made = []
+        for call in calls:
+            args, kwargs = ((), call) if isinstance(call, dict) else (tuple(call), {})
+            self._check_signature(args, kwargs)
+            made.append(self.new_job(args, kwargs, None, {"priority": priority}))
+        ledger = resources.ledger()
+        with ledger.begin() as connection:
+            self._submit(connection, made)
+        publisher.publish(self.app, ledger, [publication(job) for job in made])
+        return [self.AsyncResult(job.id) for job in made]
+
+    def new_job(
+        self,
+        args: Sequence[Any],
+        kwargs: dict[str, Any],
+        task_id: str | None,
+        options: dict[str, Any],
+    ) -> NewJob:
+        """The job that a call with these options makes."""
+        urgency = options.get("priority")
+        base = resources.settings().retry_base if self.retry_base is None else self.retry_base
+        canvas = {
+            CANVAS[name]: value
+            for name, value in options.items()
+            if name in CANVAS and value is not None
+        }
+        try:
+            return NewJob(
+                id=task_id or gen_unique_id(),
+                name=self.name,
+                kind=self.kind,
+                lane=options.get("lane") or options.get("queue") or self.lane or "code",
+                priority=self.urgency if urgency is None else parse_priority(urgency),
+                effort=self.effort,
+                args=tuple(args),
+                kwargs=kwargs,
+                max_retries=self.max_retries,
+                retry_base=base,
+                delay=max(0.0, float(options.get("countdown") or 0)),
+                due_at=_epoch(options.get("eta")),
+                time_limit=options.get("time_limit") or self.time_limit,
+                unique_key=options.get("unique_key"),
+                canvas=canvas or None,
+            )
+        except ValueError as error:
+            raise InputError(f"{self.name}: {error}") from error
+
+    def _submit(self, connection: Any, made: list[NewJob]) -> tuple[jobs.Submitted, ...]:
+        try:
+            return jobs.submit(connection, made, published=True)
+        except TypeError as error:  # what json says of a value it cannot write
+            raise InputError(f"{self.name}: arguments must be JSON values: {error}") from error
+
+    def _check_signature(self, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
+        check = getattr(self, "__header__", None)
+        if check is not None:
+            check(*args, **kwargs)
+
+    def retry(
+        self,
+        args: Any = None,
+        kwargs: Any = None,
+        exc: BaseException | None = None,
+        throw: bool = True,
+        eta: datetime | None = None,
+        countdown: float | None = None,
+        max_retries: int | None = None,
+        **_options: Any,
+    ) -> Retry:
+        """Celery's `retry`: fail this attempt and wait, as the ledger's policy or as told."""
+        if self.request.called_directly or self.request.is_eager:
+            return super().retry(
+                args, kwargs, exc=exc, throw=throw, eta=eta, countdown=countdown,
+                max_retries=max_retries,
+            )  # fmt: skip
+        wait = countdown
+        if eta is not None:
+            wait = max(0.0, (_epoch(eta) or 0.0) - resources.wall_clock())
+        asked = Retry("asked for a retry", exc=exc, when=wait)
+        if throw:
+            raise asked from exc
+        return asked
+
+    # --- the worker's side ---
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the function directly, or, for a message from the broker, as a claimed attempt."""
+        request = self.request
+        if request.called_directly or request.is_eager:
+            return _finished(self.run(*args, **kwargs))
+        ledger = resources.ledger()
+        with ledger.begin() as connection:
+            claim = jobs.claim(
+                connection,
+                request.id,
+                worker=request.hostname,
+                lease=resources.settings().lease_seconds,
+            )
+        if claim is None:
+            log.info("nothing to do: the job is not to be had")
+            raise Ignore
+        request.args, request.kwargs = claim.args, dict(claim.kwargs)
+        request.retries = claim.retry_count
+        return self._attempt(claim)
+
+    def _attempt(self, claim: Claim) -> Any:
+        ledger = resources.ledger()
+        try:
+            if self.perform is not None:
+                result, following = self.perform(claim)
+                publisher.publish(self.app, ledger, following)
+                return result
+            result = _finished(self.run(*claim.args, **claim.kwargs))
+            with ledger.begin() as connection:
+                jobs.complete_job(connection, claim.id, claim.attempt, result)
+            return result
+        except LeaseLostError as error:
+            log.warning("%s", error)
+            raise Ignore from error
+        except (Ignore, Reject):
+            self._settle(claim, Cancel("the job asked to be ignored"))
+            raise
+        except Exception as error:  # noqa: BLE001  the edge of user code: whatever it raises is recorded
+            return self._settle(claim, error)
+
+    def _settle(self, claim: Claim, error: BaseException) -> Any:
+        """Write down how an attempt ended that did not complete, and tell Celery."""
+        try:
+            again, following = attempts.settle(
+                resources.ledger(), claim, ending_of(error), uniform=resources.uniform
+            )
+        except LeaseLostError as lost:
+            log.warning("%s", lost)
+            raise Ignore from lost
+        publisher.publish(self.app, resources.ledger(), following)
+        if isinstance(error, Cancel):
+            raise Ignore from error
+        if again:
+            cause = error.exc if isinstance(error, Retry) and error.exc else error
+            raise Retry(describe(cause), exc=cause if isinstance(cause, Exception) else None) from error
+        if isinstance(error, Retry) and error.exc is not None:
+            raise error.exc
+        raise error
+
+
+def publication(job: NewJob) -> Publication:
+    """The message of a job that was just submitted."""
+    return Publication(
+        id=job.id,
+        name=job.name,
+        queue=job.lane,
+        priority=job.priority,
+        time_limit=job.time_limit,
+        canvas=job.canvas,
+        shown=shown(job.args, dict(job.kwargs)),
+    )
+
+
+def ending_of(error: BaseException) -> attempts.Ending:
+    """What an exception out of a job means for the job."""
+    if isinstance(error, Snooze):
+        return attempts.Ending(kind="snooze", text=str(error), wait=error.seconds)
+    if isinstance(error, Cancel):
+        return attempts.Ending(kind="cancel", text=str(error) or "cancelled by the job itself")
+    if isinstance(error, Retry):
+        cause = error.exc if error.exc is not None else error
+        return attempts.Ending(kind="failure", text=describe(cause), wait=error.when)
+    permanent = classify(error) is FailureKind.PERMANENT
+    wait = error.retry_after if isinstance(error, TransientError) else None
+    return attempts.Ending(
+        kind="permanent" if permanent else "failure", text=describe(error), wait=wait
+    )
+
+
+def _finished(value: Any) -> Any:
+    """The value, or what the coroutine comes to that an `async def` job returned."""
+    return asyncio.run(value) if asyncio.iscoroutine(value) else value
+
+
+def _epoch(eta: datetime | str | None) -> float | None:
+    if eta is None:
+        return None
+    moment = datetime.fromisoformat(eta) if isinstance(eta, str) else eta
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

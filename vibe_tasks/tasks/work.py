@@ -1,0 +1,1 @@
+"""Dev, fix, qa and deploy as Celery tasks."""

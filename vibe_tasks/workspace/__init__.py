@@ -1,0 +1,1 @@
+"""Worktrees, commits, merges and checks. Touches git and child processes, nothing else."""

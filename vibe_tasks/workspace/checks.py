@@ -1,0 +1,73 @@
+"""Running the checks that judge a worktree."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from vibe_tasks.workspace.process import run
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+_OUTPUT = 4_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckResult:
+    """How one check ended.
+
+    Attributes:
+        command: The shell command line.
+        passed: Whether it ended with exit code 0 in time.
+        exit_code: Its exit code, 128 + n when signal n ended it; None when it ran past its timeout.
+        timed_out: Whether it was ended because of its timeout.
+        seconds: From start to end.
+        output: The last 4,000 characters of standard output and error.
+    """
+
+    command: str
+    passed: bool
+    exit_code: int | None
+    timed_out: bool
+    seconds: float
+    output: str
+
+
+def run_checks(
+    commands: Sequence[str], *, cwd: Path, env: Mapping[str, str], timeout: float, log: Path
+) -> tuple[CheckResult, ...]:
+    """Run every check, one after the other; a failing one does not stop the rest.
+
+    Args:
+        commands: Shell command lines.
+        cwd: The worktree.
+        env: The whole environment.
+        timeout: Seconds for each check.
+        log: File that commands and output are added to.
+
+    Raises:
+        PermanentError: The worktree does not exist, or a command line cannot be run at all.
+        TransientError: The machine has no room for another process.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    return tuple(
+        _check(command, cwd=cwd, env=env, timeout=timeout, log=log) for command in commands
+    )
+
+
+def _check(
+    command: str, *, cwd: Path, env: Mapping[str, str], timeout: float, log: Path
+) -> CheckResult:
+    with log.open("ab") as file:
+        file.write(f"$ {command}\n".encode(errors="replace"))
+    finished = run(["/bin/sh", "-c", command], cwd=cwd, env=env, timeout=timeout, log=log)
+    return CheckResult(
+        command=command,
+        passed=finished.exit_code == 0,
+        exit_code=finished.exit_code,
+        timed_out=finished.timed_out,
+        seconds=finished.seconds,
+        output=finished.output[-_OUTPUT:],
+    )

@@ -1,0 +1,116 @@
+"""Merging a commit into a branch without a working tree, safe for many processes at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from vibe_tasks.errors import GitError, RepositoryError, VibeError
+from vibe_tasks.workspace.git import ask, commit_tree, failed, git, readable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from vibe_tasks.workspace.repository import Repository
+
+# Somebody else's merge came first; each round lets one of them through.
+_ROUNDS = 1_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Merged:
+    """A commit that the branch contains.
+
+    Attributes:
+        commit: The merge commit; the merged commit itself when it was on the branch without one.
+        fresh: Whether this call made the merge; False when there was nothing left to do.
+    """
+
+    commit: str
+    fresh: bool
+
+
+class MergeConflict(VibeError):  # noqa: N818 a verdict rather than a fault
+    """The commit and the branch changed the same places.
+
+    Args:
+        paths: The files in conflict; what is not UTF-8 in a name is replaced.
+        text: What git said about each of them, one per line.
+    """
+
+    def __init__(self, paths: Sequence[str], text: str) -> None:
+        super().__init__(f"conflict in {', '.join(paths)}")
+        self.paths = tuple(paths)
+        self.text = text
+
+
+def merge(
+    repository: Repository, *, branch: str, commit: str, message: str, fence: Callable[[], None]
+) -> Merged:
+    """Merge a commit into a branch with a merge commit of its own, exactly once.
+
+    No working tree is touched: one that has the branch checked out falls behind it (see
+    Repository.checked_out_at). Killed at any point, the call can be repeated.
+
+    Args:
+        repository: The repository.
+        branch: The branch to move; it exists.
+        commit: What to merge.
+        message: Of the merge commit.
+        fence: Called right before the branch moves; raises when the attempt has lost its lease.
+
+    Raises:
+        MergeConflict: The merge needs a decision; nothing has changed.
+        RepositoryError: There is no such branch.
+        GitError: git failed, or the two have no common ancestor.
+    """
+    for _ in range(_ROUNDS):
+        tip = repository.branch_commit(branch)
+        if tip is None:
+            raise RepositoryError(f"{repository.path} has no branch {branch}")
+        if repository.is_ancestor(commit, tip):
+            return Merged(commit=_merge_commit_of(repository, commit, tip), fresh=False)
+        tree = _merged_tree(repository, tip, commit)
+        new = commit_tree(tree, parents=(tip, commit), message=message, cwd=repository.path)
+        fence()
+        if repository.move_ref(f"refs/heads/{branch}", new=new, old=tip):
+            return Merged(commit=new, fresh=True)
+    raise GitError(f"branch {branch} moved {_ROUNDS} times while {commit} was being merged")
+
+
+def _merged_tree(repository: Repository, tip: str, commit: str) -> str:
+    """The tree of the merge. git's answer: tree NUL (path NUL)* NUL (count NUL paths NUL type NUL
+    message NUL)*.
+    """
+    command = ("merge-tree", "--write-tree", "-z", "--name-only", "--messages", tip, commit)
+    reply = ask(*command, cwd=repository.path)
+    if reply.code not in (0, 1) or not reply.out:
+        raise failed(reply, *command)
+    tree, _, rest = reply.out.partition("\0")
+    if reply.code == 1:
+        paths, _, messages = rest.partition("\0\0")
+        raise MergeConflict(
+            tuple(map(readable, dict.fromkeys(paths.split("\0")))), _said(messages.split("\0"))
+        )
+    return tree
+
+
+def _said(fields: list[str]) -> str:
+    """The messages alone."""
+    messages = []
+    at = 0
+    while at < len(fields) - 1:
+        at += int(fields[at]) + 2  # the count, its paths, then the type
+        messages.append(readable(fields[at]).rstrip("\n"))
+        at += 1
+    return "\n".join(messages)
+
+
+def _merge_commit_of(repository: Repository, commit: str, tip: str) -> str:
+    """The merge that brought the commit onto the branch; the commit itself when none did."""
+    listed = git("rev-list", "--first-parent", "--parents", f"{commit}..{tip}", cwd=repository.path)
+    for line in listed.splitlines():
+        merged, *parents = line.split()
+        if commit in parents[1:]:
+            return merged
+    return commit

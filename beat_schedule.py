@@ -1,12 +1,14 @@
-"""What runs when: `celery -A beat_schedule beat`, and the same through `celery -A vibe_tasks beat`."""
+"""Beat for a fleet: `celery -A beat_schedule beat`.
+
+What runs when stands in `vibe_tasks.tasks.schedule`, so that an installed package has it too;
+add a deployment's own entries here.
+"""
 
 from __future__ import annotations
 
-from vibe_tasks import app
+from vibe_tasks.tasks.app import app
+from vibe_tasks.tasks.schedule import SCHEDULE
 
-app.conf.beat_schedule = {
-    "dispatch": {"task": "vibe.dispatch", "schedule": 1.0, "options": {"queue": "control", "expires": 5}},
-    "archive": {"task": "vibe.archive", "schedule": 86_400.0, "kwargs": {"days": 7.0}, "options": {"queue": "control"}},
-}
+app.conf.beat_schedule = dict(SCHEDULE)
 
 __all__ = ["app"]

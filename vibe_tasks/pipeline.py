@@ -97,7 +97,7 @@ def step_after(kind: JobKind, outcome: Outcome, *, fix_round: int, max_fix_round
             happenings=(Happening.JOB_DEAD, Happening.TASK_DEAD),
         )  # fmt: skip
     match kind, outcome:
-        case (JobKind.DEV | JobKind.FIX), Outcome.DONE:
+        case ((JobKind.DEV | JobKind.FIX), Outcome.DONE):
             return _on(JobKind.QA, fix_round, Happening.FILE_COMPLETED)
         case JobKind.QA, Outcome.PASSED:
             return _on(JobKind.DEPLOY, fix_round, Happening.QA_PASSED)
@@ -115,9 +115,7 @@ def step_after(kind: JobKind, outcome: Outcome, *, fix_round: int, max_fix_round
 
 
 def _on(kind: JobKind, fix_round: int, happening: Happening) -> Step:
-    return Step(
-        next_job=kind, round=fix_round, status=TaskStatus.RUNNING, happenings=(happening,)
-    )
+    return Step(next_job=kind, round=fix_round, status=TaskStatus.RUNNING, happenings=(happening,))
 
 
 def _fix(fix_round: int, max_fix_rounds: int, happening: Happening) -> Step:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from vibe_tasks.plan import Plan
-    from vibe_tasks.plan_problems import Path
+    from vibe_tasks.plan_problems import KeyPath
     from vibe_tasks.plan_specs import TaskSpec
 
 _LONGEST_CYCLE = 10  # ids shown in a message
@@ -53,7 +53,7 @@ def _needs(tasks: tuple[TaskSpec, ...]) -> Iterator[Problem]:
 
 
 def _agents(plan: Plan) -> Iterator[Problem]:
-    named: list[tuple[Path, str]] = []
+    named: list[tuple[KeyPath, str]] = []
     if plan.agent is not None:
         named.append((("agent",), plan.agent))
     named += [(("qa", "reviewers", at), name) for at, name in enumerate(plan.qa.reviewers)]
@@ -70,7 +70,7 @@ def _agents(plan: Plan) -> Iterator[Problem]:
             yield unknown_agent(path, name, plan.agents)
 
 
-def unknown_agent(path: Path, name: str, agents: Mapping[str, object]) -> Problem:
+def unknown_agent(path: KeyPath, name: str, agents: Mapping[str, object]) -> Problem:
     """Return the problem of an agent that the plan does not define."""
     message = f"no agent is called {shown(name)}"
     return Problem(path=path, message=message, word=name, choices=agents)

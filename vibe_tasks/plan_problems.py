@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
     from pydantic_core import ErrorDetails
 
-Path: TypeAlias = tuple[str | int, ...]
+KeyPath: TypeAlias = tuple[str | int, ...]
 """Where a value stands: keys and list positions from the top, as `("tasks", 2, "needs")`."""
 
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9_-]{1,100}")
@@ -32,7 +32,7 @@ class Problem:
         choices: What the word could have been.
     """
 
-    path: Path
+    path: KeyPath
     message: str
     word: str = ""
     choices: Iterable[str] = ()
@@ -42,7 +42,7 @@ class Problem:
         return self.message + (did_you_mean(self.word, self.choices) if self.word else "")
 
 
-class PlanProblems(ValueError):  # noqa: N818 - pydantic wants a ValueError, users see a PlanError
+class PlanProblems(ValueError):
     """The problems of a plan whose parts are each well formed."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
@@ -51,7 +51,7 @@ class PlanProblems(ValueError):  # noqa: N818 - pydantic wants a ValueError, use
         super().__init__(f"{key_path(first.path)}: {first.sentence()}")
 
 
-def key_path(path: Path) -> str:
+def key_path(path: KeyPath) -> str:
     """Return the path as users write it: `tasks[2].needs`."""
     text = ""
     for part in path:
@@ -97,7 +97,7 @@ def explain(error: ValidationError, *, keys: Mapping[str, Iterable[str]]) -> tup
     return tuple(problems)
 
 
-def _located(loc: Path) -> tuple[Path, str]:
+def _located(loc: KeyPath) -> tuple[KeyPath, str]:
     """Return the path in the file, and the section whose keys apply there."""
     if loc[-1:] == ("[key]",):  # pydantic's mark for the key of a mapping, not its value
         loc = loc[:-1]
@@ -135,7 +135,7 @@ def _message(detail: ErrorDetails) -> str:
     return f"{wanted}, got {shown(detail['input'])}"
 
 
-def _not_a_choice(path: Path, value: object, expected: str) -> Problem:
+def _not_a_choice(path: KeyPath, value: object, expected: str) -> Problem:
     choices = re.findall(r"'([^']*)'", expected)
     return Problem(
         path=path,

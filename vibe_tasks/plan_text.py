@@ -20,7 +20,7 @@ from vibe_tasks.plan_problems import key_path, shown
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from vibe_tasks.plan_problems import Path
+    from vibe_tasks.plan_problems import KeyPath
 
 MAX_BYTES = 5_000_000
 MAX_DEPTH = 40
@@ -67,9 +67,9 @@ class Document:
     """
 
     value: object
-    lines: Mapping[Path, int]
+    lines: Mapping[KeyPath, int]
 
-    def line_of(self, path: Path) -> int:
+    def line_of(self, path: KeyPath) -> int:
         """Return the line of the path, or of the nearest place above it."""
         while path and path not in self.lines:
             path = path[:-1]
@@ -142,10 +142,11 @@ def _syntax_error(error: yaml.YAMLError, *, text: str, file: str) -> PlanError:
     mark = error.problem_mark or error.context_mark
     if mark is None:
         return PlanError(f"not valid YAML: {said}", file=file)
-    lines = text.splitlines()
-    if mark.line < len(lines) and re.match(" *\t", lines[mark.line]):
+    lines = text.split("\n")
+    at = min(mark.line, text.count("\n", 0, len(text) - 1))  # the end is on the last line
+    if re.match(" *\t", lines[at]):
         said += " (indent with spaces, not tabs)"
-    return PlanError(f"not valid YAML: {said}", file=file, line=mark.line + 1)
+    return PlanError(f"not valid YAML: {said}", file=file, line=at + 1)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -160,9 +161,9 @@ class _Reading:
 
     file: str
     room: int
-    lines: dict[Path, int] = field(default_factory=dict)
+    lines: dict[KeyPath, int] = field(default_factory=dict)
 
-    def value(self, node: yaml.Node, path: Path, depth: int) -> object:
+    def value(self, node: yaml.Node, path: KeyPath, depth: int) -> object:
         self._spend(node, path, depth)
         if node.tag not in _TAGS:
             self._refuse(f"tag {shown(node.tag)} is not used in plans", node, path)
@@ -180,7 +181,7 @@ class _Reading:
             values[key] = self.value(value_node, (*path, key), depth + 1)
         return values
 
-    def _scalar(self, node: yaml.ScalarNode, path: Path) -> str | None:
+    def _scalar(self, node: yaml.ScalarNode, path: KeyPath) -> str | None:
         if node.style:  # quoted, or a block
             if "\0" in node.value:
                 self._refuse("holds a zero character", node, path)
@@ -188,7 +189,7 @@ class _Reading:
         return None if node.value in _NULL else Plain(node.value)
 
     def _pairs(
-        self, node: yaml.Node, path: Path, depth: int
+        self, node: yaml.Node, path: KeyPath, depth: int
     ) -> dict[str, tuple[yaml.Node, yaml.Node]]:
         """Return the pairs of a mapping; its own keys win over those merged in by `<<`."""
         own: dict[str, tuple[yaml.Node, yaml.Node]] = {}
@@ -208,14 +209,14 @@ class _Reading:
                 own[key] = (key_node, value_node)
         return {**merged, **own}
 
-    def _merge_sources(self, node: yaml.Node, path: Path) -> Iterable[yaml.Node]:
+    def _merge_sources(self, node: yaml.Node, path: KeyPath) -> Iterable[yaml.Node]:
         sources = node.value if isinstance(node, yaml.SequenceNode) else [node]
         for source in sources:
             if not isinstance(source, yaml.MappingNode):
                 self._refuse("only mappings can be merged", node, (*path, "<<"))
             yield source
 
-    def _spend(self, node: yaml.Node, path: Path, depth: int) -> None:
+    def _spend(self, node: yaml.Node, path: KeyPath, depth: int) -> None:
         if depth > MAX_DEPTH:
             self._refuse(_TOO_DEEP, node, path)
         # A mapping that is merged costs all its keys each time.
@@ -223,7 +224,7 @@ class _Reading:
         if self.room < 0:
             self._refuse("aliases unfold into too many values", node, path)
 
-    def _refuse(self, message: str, node: yaml.Node, path: Path) -> NoReturn:
+    def _refuse(self, message: str, node: yaml.Node, path: KeyPath) -> NoReturn:
         raise PlanError(message, file=self.file, line=_line(node), key=key_path(path))
 
 

@@ -6,7 +6,6 @@ default here. Unknown names and wrong values are refused with one line that name
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -15,6 +14,7 @@ from urllib.parse import urlsplit, urlunsplit
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from vibe_tasks.errors import SettingsError
+from vibe_tasks.suggestion import did_you_mean
 
 PREFIX = "VIBE_"
 
@@ -23,7 +23,8 @@ AGENT_VARIABLES = frozenset(
 )
 """Variables that we hand to agents; an agent that calls us must not be refused for them."""
 
-SECRET_MASK = "***"
+MASK = "***"
+"""Stands where a secret was."""
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -33,44 +34,70 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    home: str = Field(default=".vibe", min_length=1, description="Folder of the ledger, logs and worktrees.")
+    home: str = Field(
+        default=".vibe",
+        min_length=1,
+        description="Folder of the ledger, logs and worktrees.",
+    )
     database_url: str = Field(
-        default="", description="SQLAlchemy URL of the ledger; empty: SQLite at `$VIBE_HOME/ledger.db`."
+        default="",
+        description="URL of the ledger; empty: SQLite at `$VIBE_HOME/ledger.db`.",
     )
     broker_url: str = Field(
-        default="", description="URL of Redis or Valkey; empty: the embedded Valkey of this home."
+        default="",
+        description="URL of Redis or Valkey; empty: the embedded one of this home.",
     )
     imports: tuple[str, ...] = Field(
-        default=(), description="Modules with jobs that workers import, comma-separated."
+        default=(),
+        description="Modules with jobs that workers import, comma-separated.",
     )
     lease_seconds: Seconds = Field(
-        default=30.0, description="Seconds a worker keeps a job without a heartbeat; renewed at a third of it."
+        default=30.0,
+        description="Seconds a worker keeps a job without a heartbeat, three of which fit in.",
     )
     dispatch_seconds: Seconds = Field(
-        default=0.5, description="Seconds between two looks of the dispatcher for due jobs."
+        default=0.5,
+        le=60,
+        description="Seconds between two looks of the dispatcher for due jobs.",
     )
     republish_seconds: Seconds = Field(
-        default=5.0, description="Seconds a published job may wait unclaimed with no message in the broker."
+        default=5.0,
+        description="Seconds a sent job may wait unclaimed while its queue lacks it.",
     )
     publish_timeout: Seconds = Field(
-        default=2.0, description="Seconds `.delay()` tries to reach the broker; the job is in the ledger anyway."
+        default=2.0,
+        description="Seconds to try to reach the broker; the ledger has the job anyway.",
     )
     retry_base: float = Field(
-        default=1.0, ge=0, le=600, allow_inf_nan=False,
-        description="Seconds; a job waits about `retry_base * 2**n` after failure n, at most 600.",
+        default=1.0,
+        ge=0,
+        le=600,
+        allow_inf_nan=False,
+        description="Seconds; after failure n a job waits about `retry_base * 2**n`, at most 600.",
     )
-    max_retries: int = Field(default=3, ge=1, le=1000, description="The failure of this number is a job's last.")
+    max_retries: int = Field(
+        default=3,
+        ge=1,
+        le=1000,
+        description="The failure of this number is a job's last.",
+    )
     worker_tier: Literal["standard", "senior"] = Field(
-        default="standard", description="Tier that this worker registers with."
+        default="standard",
+        description="Tier that this worker registers with.",
     )
     worker_capacity: int = Field(
-        default=0, ge=0, le=10_000, description="Jobs this worker takes at once; 0: its concurrency."
+        default=0,
+        ge=0,
+        le=10_000,
+        description="Jobs this worker takes at once; 0: its concurrency.",
     )
     agent: str = Field(
-        default="", description="Command line of the agent for `dev.delay()` without one, split as a shell does."
+        default="",
+        description="Command line of the agent for `dev.delay()` calls that name none.",
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
-        default="INFO", description="Least severe log line that is written."
+        default="INFO",
+        description="Least severe log line that is written.",
     )
 
     @field_validator("imports", mode="before")
@@ -99,14 +126,9 @@ class Settings(BaseModel):
     def _known_broker(cls, value: str) -> str:
         schemes = {"redis", "rediss", "redis+socket", "sentinel", "memory"}
         if value and urlsplit(value).scheme not in schemes:
-            raise ValueError("use redis://HOST:PORT/0, rediss://…, redis+socket://PATH or sentinel://…")
-        return value
-
-    @field_validator("dispatch_seconds")
-    @classmethod
-    def _often_enough(cls, value: float) -> float:
-        if value > 60:
-            raise ValueError("due jobs would wait; use at most 60")
+            raise ValueError(
+                "use redis://HOST:PORT/0, rediss://…, redis+socket://PATH or sentinel://…"
+            )
         return value
 
 
@@ -167,16 +189,14 @@ def masked(value: Any) -> Any:
     parts = urlsplit(value)
     user, _, host = parts.netloc.rpartition("@")
     if ":" in user:
-        user = f"{user.split(':', 1)[0]}:{SECRET_MASK}"
+        user = f"{user.split(':', 1)[0]}:{MASK}"
     return urlunsplit(parts._replace(netloc=f"{user}@{host}"))
 
 
 def _known(name: str, where: str) -> None:
     if name in Settings.model_fields:
         return
-    near = difflib.get_close_matches(name, Settings.model_fields, n=1)
-    hint = f"; did you mean {near[0]}?" if near else ""
-    raise SettingsError(f"{where}: unknown setting{hint}")
+    raise SettingsError(f"{where}: unknown setting{did_you_mean(name, Settings.model_fields)}")
 
 
 def _first_line(error: ValidationError, sources: Mapping[str, str]) -> str:

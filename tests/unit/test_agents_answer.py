@@ -76,6 +76,13 @@ def test_long_answers_are_cut():
     assert len(answer.findings[0]) == LONGEST_SUMMARY
 
 
+def test_texts_that_no_database_takes_are_cleaned():
+    """NUL and half characters, which JSON can express, do not reach the ledger."""
+    answer = read_answer(r'{"summary": "a\u0000b\ud800c", "findings": ["\u0000"]}')
+    answer.summary.encode()
+    assert "\0" not in answer.summary + "".join(answer.findings)
+
+
 def test_a_command_needs_a_program():
     """An empty argument list is refused when the agent is made."""
     with pytest.raises(ValueError, match="argv"):

@@ -73,7 +73,17 @@ def test_the_latest_recording_up_to_the_step_is_replayed(
     tmp_path: Path, kind, attempt, fix_round, expected
 ):
     """Dev goes by the attempt, fix by the round; a missing step falls back to an earlier one."""
-    for step in ("dev-1", "dev-3", "dev-10", "dev-x", "fix-1", "review-1", "review-2"):
+    for step in (
+        "dev-1",
+        "dev-3",
+        "dev-10",
+        "dev-x",
+        "dev-02",
+        "dev-0",
+        "fix-1",
+        "review-1",
+        "review-2",
+    ):
         agent = tape(tmp_path, step, summary=step)
     job = assignment(tmp_path, kind=kind, attempt=attempt, fix_round=fix_round)
     assert agent.work(job).summary == expected
@@ -159,6 +169,15 @@ def test_deleting_outside_the_worktree_is_refused(tmp_path: Path):
     tape(tmp_path, "dev-1", delete=["link"]).work(job)
     assert (tmp_path / "keep").exists()
     assert not (job.worktree / "link").is_symlink()
+
+
+def test_a_missing_worktree_fails_closed(tmp_path: Path):
+    """A worktree that is gone is not made anew."""
+    job = assignment(tmp_path)
+    job.worktree.rmdir()
+    with pytest.raises(PermanentError, match="worktree"):
+        tape(tmp_path, "dev-1", write={"a": "x"}).work(job)
+    assert not job.worktree.exists()
 
 
 def test_files_and_folders_do_not_take_each_others_place(tmp_path: Path):

@@ -29,7 +29,7 @@ def refused(text: str) -> PlanError:
 
 BROKEN = {
     # the text
-    "not YAML": (HEAD + "tasks: [", 6, "", "not valid YAML: "),
+    "not YAML": (HEAD + "tasks: [\n", 5, "", "not valid YAML: "),
     "tab": (TASKS + "\t- id: a\n", 6, "", "indent with spaces, not tabs"),
     "undefined alias": (HEAD + "tasks: *none\n", 5, "", "found undefined alias"),
     "empty": ("", 1, "", "the file is empty"),

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from vibe_tasks.agents.agent import Answer, Assignment, check_exit
 from vibe_tasks.errors import TransientError
+from vibe_tasks.failures import bounded
 from vibe_tasks.workspace.environment import child_environment
 from vibe_tasks.workspace.process import Finished, run
 
@@ -129,7 +130,7 @@ def _findings(values: list[object]) -> tuple[str, ...]:
 
 
 def _text(value: object) -> str:
-    return value.strip()[:LONGEST_SUMMARY] if isinstance(value, str) else ""
+    return bounded(value).strip()[:LONGEST_SUMMARY] if isinstance(value, str) else ""
 
 
 def _count(value: object) -> int:

@@ -148,10 +148,10 @@ def find(folder: Path, assignment: Assignment) -> Path:
     kind, number = step_of(assignment)
     tape = folder / assignment.task_id
     numbers = (
-        re.fullmatch(rf"{re.escape(kind)}-([0-9]{{1,9}})\.json", path.name)
+        re.fullmatch(rf"{re.escape(kind)}-([1-9][0-9]{{0,8}})\.json", path.name)
         for path in tape.glob(f"{kind}-*.json")
     )
-    earlier = [int(match[1]) for match in numbers if match and 1 <= int(match[1]) <= number]
+    earlier = [int(match[1]) for match in numbers if match and int(match[1]) <= number]
     if not earlier:
         raise PermanentError(f"no recording {tape / f'{kind}-{number}.json'}")
     return tape / f"{kind}-{max(earlier)}.json"
@@ -178,9 +178,12 @@ def apply(recording: Recording, worktree: Path) -> None:
     """Make the recorded changes in the worktree, deletions first.
 
     Raises:
-        PermanentError: A path leaves the worktree, touches git's own files or is a folder.
+        PermanentError: A path leaves the worktree, touches git's own files or is a folder; or
+            the worktree is not there.
         OSError: The disk refused.
     """
+    if not worktree.is_dir():
+        raise PermanentError(f"worktree {worktree} does not exist")
     targets = {path: inside(worktree, path) for path in (*recording.delete, *recording.write)}
     for path in recording.delete:
         if targets[path].is_dir() and not targets[path].is_symlink():

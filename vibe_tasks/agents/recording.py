@@ -63,7 +63,8 @@ def record(
         code: Exit code that the replay will have.
 
     Raises:
-        PermanentError: The change cannot be recorded: a symbolic link or a submodule.
+        PermanentError: The change cannot be recorded: a symbolic link, a submodule, or a
+            name that is not UTF-8.
     """
     written, deleted = _changes(assignment.worktree, base)
     content = {
@@ -83,7 +84,8 @@ def record(
     path.parent.mkdir(parents=True, exist_ok=True)
     new = path.with_suffix(".new")
     kept = {key: value for key, value in content.items() if value}
-    new.write_text(json.dumps(kept, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    text = json.dumps(kept, indent=2, ensure_ascii=False) + "\n"
+    new.write_text(text, encoding="utf-8", errors="replace")
     new.replace(path)
     return path
 

@@ -10,13 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from sqlalchemy import Connection
-
 from vibe_tasks.flow import progress
 from vibe_tasks.jobs import Claim, Publication
 from vibe_tasks.pipeline import Happening, JobKind, Outcome
 from vibe_tasks.store import events, jobs, leases, plans
-from vibe_tasks.store.engine import Database
+from vibe_tasks.store.engine import Database, Transaction
 
 Uniform = Callable[[float, float], float]
 
@@ -61,7 +59,7 @@ def settle(
 
 
 def settle_in(
-    connection: Connection, place: Place | Claim, ending: Ending, *, uniform: Uniform
+    connection: Transaction, place: Place | Claim, ending: Ending, *, uniform: Uniform
 ) -> tuple[bool, tuple[Publication, ...]]:
     """As `settle`, in the caller's transaction."""
     if place.plan_id is not None:
@@ -82,7 +80,7 @@ def settle_in(
 
 
 def _consequences(
-    connection: Connection, place: Place | Claim, error: str
+    connection: Transaction, place: Place | Claim, error: str
 ) -> tuple[Publication, ...]:
     if place.plan_id is None or place.task_id is None:
         events.record(
@@ -118,7 +116,7 @@ def lose(ledger: Database, job_id: str, worker: str, why: str, *, uniform: Unifo
     return False
 
 
-def _take_back(connection: Connection, held: leases.Held, why: str, uniform: Uniform) -> None:
+def _take_back(connection: Transaction, held: leases.Held, why: str, uniform: Uniform) -> None:
     row = jobs.find_job(connection, held.id)
     place = Place(
         id=held.id, attempt=held.attempt, kind=row["kind"],
@@ -138,5 +136,3 @@ def interrupt(ledger: Database, worker: str, why: str) -> int:
         for each in held:
             jobs.snooze_job(connection, each.id, each.attempt, 0.0, why)
     return len(held)
-
-

@@ -10,12 +10,11 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Connection
-
 from vibe_tasks.jobs import NewJob, Publication
 from vibe_tasks.pipeline import Happening, JobKind, Outcome, Step, TaskStatus, step_after
 from vibe_tasks.priority import Priority, parse_priority
 from vibe_tasks.store import events, jobs, outbox, plans
+from vibe_tasks.store.engine import Transaction
 
 LANES = {JobKind.QA: "qa", JobKind.DEPLOY: "deploy"}
 """Lanes of the pipeline's own jobs; dev and fix jobs go to the task's lane."""
@@ -50,7 +49,7 @@ def new_job(task: Mapping[str, Any], kind: JobKind, *, round: int = 0, **extra: 
 
 
 def advance(
-    connection: Connection,
+    connection: Transaction,
     *,
     job_id: str,
     plan_id: str,
@@ -102,7 +101,7 @@ def advance(
 
 
 def _start(
-    connection: Connection,
+    connection: Transaction,
     task: Mapping[str, Any],
     step: Step,
     commit: str | None,
@@ -133,7 +132,7 @@ def publication_of(job: NewJob) -> Publication:
     )
 
 
-def release(connection: Connection, plan_id: str, task_id: str) -> tuple[Publication, ...]:
+def release(connection: Transaction, plan_id: str, task_id: str) -> tuple[Publication, ...]:
     """This task is deployed: start the dev jobs of those that waited for it alone."""
     following = []
     for ready in plans.satisfy(connection, plan_id, task_id):
@@ -144,13 +143,13 @@ def release(connection: Connection, plan_id: str, task_id: str) -> tuple[Publica
     return outbox.publications(connection, following)
 
 
-def block(connection: Connection, plan_id: str) -> None:
+def block(connection: Transaction, plan_id: str) -> None:
     """A task is dead or cancelled: block what needs it."""
     for task_id in plans.block_dependants(connection, plan_id):
         _record(connection, Happening.TASK_BLOCKED, plan_id, task_id, None, "")
 
 
-def close_if_ended(connection: Connection, plan_id: str) -> None:
+def close_if_ended(connection: Transaction, plan_id: str) -> None:
     """End the plan when none of its tasks can get further."""
     counts = plans.task_counts(connection, plan_id)
     if counts.get(TaskStatus.RUNNING) or counts.get(TaskStatus.WAITING):
@@ -170,7 +169,7 @@ def close_if_ended(connection: Connection, plan_id: str) -> None:
 
 
 def _record(
-    connection: Connection,
+    connection: Transaction,
     happening: Happening,
     plan_id: str,
     task_id: str,

@@ -4,6 +4,9 @@ SQLite runs in WAL mode with the settings of `PRAGMAS`, each verified on every n
 A writing transaction begins with BEGIN IMMEDIATE, so that two writers queue up at the start
 instead of failing in the middle.
 
+Connections stay in autocommit; a transaction is begun and ended here. So a single statement
+costs one round trip and not three, and a connection that is given back needs no reset.
+
 `vibe_now()` is the database's clock on both: an SQL function on PostgreSQL (made by the first
 migration), a function of the connection on SQLite, whose machine's clock it reads.
 """
@@ -16,13 +19,14 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from sqlalchemy import Connection, Engine, create_engine, event, func, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from vibe_tasks.errors import SchemaError, UnavailableError
+from vibe_tasks.store.statement import driver, give_up
 
 PRAGMAS: Mapping[str, tuple[str, object]] = {
     "journal_mode": ("WAL", "wal"),
@@ -37,6 +41,12 @@ PRAGMAS: Mapping[str, tuple[str, object]] = {
 `auto_vacuum` is the database's, not the connection's: it is set before the first table."""
 
 AUTO_VACUUM_INCREMENTAL = 2
+
+Transaction: TypeAlias = Connection
+"""What the store's functions take: a connection inside a transaction, or one for reading."""
+
+DATABASE_ERRORS = (SQLAlchemyError,)
+"""What a database that is away, full or locked for too long raises."""
 
 now = func.vibe_now
 """The database's clock in a statement: epoch seconds as a float."""
@@ -62,22 +72,63 @@ class Database:
     @contextmanager
     def begin(self) -> Iterator[Connection]:
         """A writing transaction: committed at the end, rolled back on any error."""
-        with self.engine.connect() as connection, connection.begin():
+        begin = "BEGIN IMMEDIATE" if self.is_sqlite else "BEGIN"
+        with self.engine.connect() as connection:
+            try:
+                run_plain(connection, begin)
+                yield connection
+                run_plain(connection, "COMMIT")
+            except BaseException:
+                _roll_back(connection)
+                raise
+
+    @contextmanager
+    def write_once(self) -> Iterator[Connection]:
+        """A connection for one writing statement, which is a transaction of its own.
+
+        Costs a third less than `begin`, and on a server one round trip instead of three.
+        """
+        with self.engine.connect() as connection:
             yield connection
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A connection for reading; every statement sees the latest commits."""
         with self.engine.connect() as connection:
-            yield connection.execution_options(isolation_level="AUTOCOMMIT")
+            yield connection
 
     def close(self) -> None:
         """Close all connections."""
         self.engine.dispose()
 
     def forget_inherited(self) -> None:
-        """After a fork: leave the parent's connections to the parent."""
+        """After a fork: leave the parent's connections to the parent.
+
+        They are kept and never closed: closing says goodbye on a socket that is the parent's,
+        and makes SQLite tidy up files that the parent has open.
+        """
+        _INHERITED.append(self.engine.pool)
         self.engine.dispose(close=False)
+
+
+_INHERITED: list[object] = []
+
+
+def run_plain(connection: Connection, statement: str) -> None:
+    """Run a statement without parameters in the driver, below SQLAlchemy's transactions."""
+    try:
+        driver(connection).execute(statement)
+    except BaseException as error:  # noqa: BLE001  every error leaves the connection clean
+        give_up(connection, statement, error)
+
+
+def _roll_back(connection: Connection) -> None:
+    if connection.invalidated:
+        return
+    try:
+        driver(connection).rollback()
+    except connection.dialect.loaded_dbapi.Error as error:
+        connection.invalidate(error)  # the server rolls back what it hears no more of
 
 
 def open_database(url: str, *, clock: Callable[[], float] = time.time) -> Database:
@@ -88,18 +139,18 @@ def open_database(url: str, *, clock: Callable[[], float] = time.time) -> Databa
         clock: What `vibe_now()` answers on SQLite, in epoch seconds.
     """
     parsed = make_url(url)
-    if parsed.get_backend_name() == "sqlite":
-        engine = create_engine(
-            parsed, connect_args={"timeout": 5.0, "check_same_thread": False}, pool_size=10
-        )
+    sqlite = parsed.get_backend_name() == "sqlite"
+    engine = create_engine(
+        parsed,
+        isolation_level="AUTOCOMMIT",
+        pool_reset_on_return=None,
+        pool_size=10,
+        connect_args={"timeout": 5.0, "check_same_thread": False}
+        if sqlite
+        else {"connect_timeout": 5, "application_name": "vibe_tasks"},
+    )
+    if sqlite:
         _prepare_sqlite(engine, clock)
-    else:
-        engine = create_engine(
-            parsed,
-            pool_size=10,
-            pool_pre_ping=False,
-            connect_args={"connect_timeout": 5, "application_name": "vibe_tasks"},
-        )
     return Database(engine=engine, url=url)
 
 
@@ -114,11 +165,6 @@ def _prepare_sqlite(engine: Engine, clock: Callable[[], float]) -> None:
         for name, (value, _) in PRAGMAS.items():
             connection.execute(f"PRAGMA {name} = {value}")
         verify_pragmas(connection)
-
-    @event.listens_for(engine, "begin")
-    def on_begin(connection: Connection) -> None:
-        if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 def verify_pragmas(connection: sqlite3.Connection) -> None:
@@ -150,7 +196,7 @@ def check_reachable(database: Database) -> None:
     try:
         with database.read() as connection:
             connection.execute(text("SELECT 1"))
-    except (OperationalError, DBAPIError) as error:
+    except DBAPIError as error:
         reason = str(error.orig).strip().splitlines()
         raise UnavailableError(f"cannot open the ledger {where}: {reason[0] if reason else error}") from error
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from vibe_tasks.errors import UnknownJobError
 from vibe_tasks.pipeline import TaskStatus
@@ -216,3 +216,33 @@ def jobs_of_plan(connection: Connection, plan_id: str) -> tuple[dict[str, Any], 
     """All jobs of a plan, oldest first."""
     statement = select(jobs).where(_J.plan_id == plan_id).order_by(_J.seq)
     return tuple(dict(row) for row in connection.execute(statement).mappings())
+
+
+_HEADING = select(
+    _P.id, _P.name, _P.plan_dir, _P.repo, _P.base_commit, _P.branch, _P.status
+).where(_P.id == bindparam("plan"))
+_SPEC = select(_T.spec).where(_T.plan_id == bindparam("plan"), _T.id == bindparam("task"))
+
+
+def plan_heading(connection: Connection, plan_id: str) -> dict[str, Any]:
+    """A plan's row without its specification, which may be large.
+
+    Raises:
+        UnknownJobError: No such plan.
+    """
+    row = connection.execute(_HEADING, {"plan": plan_id}).mappings().first()
+    if row is None:
+        raise UnknownJobError(f"no plan {plan_id}")
+    return dict(row)
+
+
+def task_spec(connection: Connection, plan_id: str, task_id: str) -> dict[str, Any]:
+    """A task's specification.
+
+    Raises:
+        UnknownJobError: No such task.
+    """
+    spec = connection.execute(_SPEC, {"plan": plan_id, "task": task_id}).scalar()
+    if spec is None:
+        raise UnknownJobError(f"no task {task_id} in plan {plan_id}")
+    return dict(spec)

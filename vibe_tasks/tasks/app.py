@@ -10,6 +10,7 @@ from __future__ import annotations
 from celery import Celery
 
 from vibe_tasks.tasks import queues, resources, steps
+from vibe_tasks.tasks.schedule import SCHEDULE
 
 
 def _result_backend(broker: str) -> str:
@@ -58,6 +59,7 @@ def make_app() -> Celery:
         worker_log_format="%(asctime)s %(levelname)s %(processName)s %(message)s",
         worker_task_log_format="%(asctime)s %(levelname)s %(processName)s %(task_name)s[%(task_id)s] %(message)s",
         imports=["vibe_tasks.tasks.work", "vibe_tasks.tasks.upkeep", *chosen.imports],
+        beat_schedule=dict(SCHEDULE),
         beat_schedule_filename=str(resources.home() / "beat-schedule"),
     )
     steps.install(made)

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from celery import Celery
-from sqlalchemy.exc import SQLAlchemyError
+from kombu.utils.json import loads
 
 from vibe_tasks.flow import attempts
 from vibe_tasks.store import outbox
-from vibe_tasks.store.engine import Database
+from vibe_tasks.store.engine import DATABASE_ERRORS, Database
 from vibe_tasks.tasks import publisher, resources
+from vibe_tasks.tasks.app import app as application
 from vibe_tasks.tasks.queues import broker_keys
 
 log = logging.getLogger(__name__)
@@ -98,22 +99,18 @@ def oldest_message(app: Celery, key: str) -> str | None:
         raw: Any = channel.client.lindex(key, -1)
     if raw is None:
         return None
-    from kombu.utils.json import loads
-
     return str(loads(raw)["headers"].get("id", ""))
 
 
 def main() -> None:
     """Dispatch until told to stop."""
-    from vibe_tasks.tasks.app import app
-
     logging.basicConfig(
         level=resources.settings().log_level, format="%(asctime)s %(levelname)s %(message)s"
     )
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    run(app, resources.ledger(), stop)
+    run(application, resources.ledger(), stop)
 
 
 def run(app: Celery, ledger: Database, stop: threading.Event) -> None:
@@ -125,7 +122,7 @@ def run(app: Celery, ledger: Database, stop: threading.Event) -> None:
             done = dispatch(app, ledger, grace=settings.republish_seconds)
             if done.wait is not None:
                 wait = min(wait, max(0.01, done.wait))
-        except SQLAlchemyError as error:
+        except DATABASE_ERRORS as error:
             log.warning("ledger away, next look in %.1f s: %s", wait, error)
         stop.wait(wait)
 

@@ -7,6 +7,7 @@ from typing import Any, overload
 
 from vibe_tasks.errors import InputError
 from vibe_tasks.priority import parse_priority
+from vibe_tasks.tasks import resources
 from vibe_tasks.tasks.app import app
 from vibe_tasks.tasks.queues import lane_queue
 from vibe_tasks.tasks.task import LedgerTask
@@ -67,10 +68,9 @@ def job(
     serve(lane)
     options: dict[str, Any] = {
         "base": LedgerTask, "lane": lane, "urgency": urgency, "effort": effort,
+        "max_retries": resources.settings().max_retries if max_retries is None else max_retries,
         "retry_base": retry_base, "time_limit": time_limit, **celery_options,
     }  # fmt: skip
-    if max_retries is not None:
-        options["max_retries"] = max_retries
     return app.task(**options)
 
 

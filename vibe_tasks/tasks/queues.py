@@ -40,5 +40,6 @@ def broker_priority(priority: Priority) -> int:
 def broker_keys(lane: str) -> dict[Priority, str]:
     """The broker's list for each priority of a lane, as kombu names them."""
     return {
-        priority: f"{lane}{Channel.sep}{int(priority)}" if priority else lane for priority in Priority
+        priority: f"{lane}{Channel.sep}{int(priority)}" if priority else lane
+        for priority in Priority
     }

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from billiard.einfo import ExceptionWithTraceback
 from billiard.exceptions import WorkerLostError
 from celery.worker.request import Request
 
@@ -28,11 +29,14 @@ class LedgerRequest(Request):
         self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False
     ) -> Any:
         """The attempt raised, or its child is gone."""
-        if isinstance(getattr(exc_info, "exception", None), WorkerLostError):
-            self._lost(f"the process that ran it died ({exc_info.exception})")
-        return super().on_failure(exc_info, send_failed_event=send_failed_event, return_ok=return_ok)
+        error = exc_info.exception
+        if isinstance(error, ExceptionWithTraceback):
+            error = error.exc
+        if isinstance(error, WorkerLostError):
+            self._lost(f"the process that ran it died ({error})")
+        return super().on_failure(
+            exc_info, send_failed_event=send_failed_event, return_ok=return_ok
+        )
 
     def _lost(self, why: str) -> None:
-        attempts.lose(
-            resources.ledger(), self.id, self.hostname, why, uniform=resources.uniform
-        )
+        attempts.lose(resources.ledger(), self.id, self.hostname, why, uniform=resources.uniform)

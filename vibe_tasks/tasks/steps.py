@@ -12,10 +12,10 @@ from typing import Any
 
 from celery import bootsteps, signals
 from celery.worker import state
-from sqlalchemy.exc import SQLAlchemyError
 
 from vibe_tasks.errors import InputError
 from vibe_tasks.store import leases, workers
+from vibe_tasks.store.engine import DATABASE_ERRORS
 from vibe_tasks.tasks import resources
 
 log = logging.getLogger(__name__)
@@ -67,7 +67,7 @@ class LedgerStep(bootsteps.StartStopStep):
         try:
             with resources.ledger().begin() as connection:
                 workers.leave(connection, parent.hostname)
-        except SQLAlchemyError as error:
+        except DATABASE_ERRORS as error:
             log.warning("could not leave the registry: %s", error)
 
     def _beat(self, worker: str, every: float) -> None:
@@ -79,7 +79,7 @@ class LedgerStep(bootsteps.StartStopStep):
                         connection, worker, running, lease=resources.settings().lease_seconds
                     )
                     workers.beat(connection, worker, active=len(running))
-            except SQLAlchemyError as error:
+            except DATABASE_ERRORS as error:
                 log.warning("heartbeat failed, next try in %.1f s: %s", every, error)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,6 +16,7 @@ from celery import Task
 from celery.exceptions import Ignore, Reject, Retry
 from celery.result import AsyncResult, EagerResult
 from celery.utils import gen_unique_id
+from kombu.utils.functional import maybe_list
 
 from vibe_tasks.errors import Cancel, InputError, LeaseLostError, Snooze, TransientError
 from vibe_tasks.failures import FailureKind, classify, describe
@@ -24,9 +25,12 @@ from vibe_tasks.jobs import Claim, NewJob, Publication
 from vibe_tasks.priority import Priority, parse_priority
 from vibe_tasks.store import jobs
 from vibe_tasks.store.outbox import shown
-from vibe_tasks.tasks import publisher, resources
+from vibe_tasks.tasks import canvas, publisher, resources
 
 log = logging.getLogger(__name__)
+
+UNSUPPORTED = {"expires"}
+"""Options of `apply_async` that a job cannot honour; taking them silently would be a lie."""
 
 CANVAS = {
     "link": "callbacks",
@@ -65,16 +69,15 @@ class LedgerTask(Task):
     max_retries = 3
     retry_base: float | None = None
     kind = "call"
-    perform: Callable[[Task, Claim], Any] | None = None
 
     # --- the producer's side ---
 
-    def apply_async(
+    def apply_async(  # noqa: PLR0917  Celery's signature
         self,
         args: Sequence[Any] | None = None,
         kwargs: dict[str, Any] | None = None,
         task_id: str | None = None,
-        producer: Any = None,
+        producer: Any = None,  # noqa: ARG002  our own pool sends
         link: Any = None,
         link_error: Any = None,
         shadow: str | None = None,
@@ -96,7 +99,9 @@ class LedgerTask(Task):
                 args, kwargs, task_id=task_id, link=link, link_error=link_error, shadow=shadow,
                 **{name: options[name] for name in options if name in {"chain", "chord", "group_id"}},
             )  # fmt: skip
-        options |= {"link": link, "link_error": link_error, "shadow": shadow}
+        options |= {
+            "link": maybe_list(link), "link_error": maybe_list(link_error), "shadow": shadow,
+        }  # fmt: skip
         job = self.new_job(args or (), kwargs or {}, task_id, options)
         ledger = resources.ledger()
         with ledger.begin() as connection:
@@ -105,9 +110,7 @@ class LedgerTask(Task):
             publisher.publish(self.app, ledger, [publication(job)])
         return self.AsyncResult(submitted.id)
 
-    def submit_many(
-        self, calls: Iterable[Any], *, priority: Any = None
-    ) -> list[AsyncResult]:
+    def submit_many(self, calls: Iterable[Any], *, priority: Any = None) -> list[AsyncResult]:
         """Submit one job for each call in one transaction and one round trip to the broker.
 
         Args:
@@ -133,9 +136,12 @@ class LedgerTask(Task):
         options: dict[str, Any],
     ) -> NewJob:
         """The job that a call with these options makes."""
+        refused = UNSUPPORTED & {name for name, value in options.items() if value is not None}
+        if refused:
+            raise InputError(f"{self.name}: a job has no option {', '.join(sorted(refused))}")
         urgency = options.get("priority")
         base = resources.settings().retry_base if self.retry_base is None else self.retry_base
-        canvas = {
+        carried = {
             CANVAS[name]: value
             for name, value in options.items()
             if name in CANVAS and value is not None
@@ -156,7 +162,7 @@ class LedgerTask(Task):
                 due_at=_epoch(options.get("eta")),
                 time_limit=options.get("time_limit") or self.time_limit,
                 unique_key=options.get("unique_key"),
-                canvas=canvas or None,
+                canvas=carried or None,
             )
         except ValueError as error:
             raise InputError(f"{self.name}: {error}") from error
@@ -172,7 +178,7 @@ class LedgerTask(Task):
         if check is not None:
             check(*args, **kwargs)
 
-    def retry(
+    def retry(  # noqa: PLR0917  Celery's signature
         self,
         args: Any = None,
         kwargs: Any = None,
@@ -219,17 +225,23 @@ class LedgerTask(Task):
         request.retries = claim.retry_count
         return self._attempt(claim)
 
+    def perform(self, claim: Claim) -> tuple[Any, Sequence[Publication]]:
+        """One attempt: do the work, write its end; the result and the messages to send.
+
+        Raises:
+            LeaseLostError: The attempt is no longer the job's current one.
+        """
+        result = _finished(self.run(*claim.args, **claim.kwargs))
+        with resources.ledger().begin() as connection:
+            jobs.complete_job(connection, claim.id, claim.attempt, result)
+            linked = canvas.take_following(self, result)
+            if linked:
+                jobs.submit(connection, linked, published=True)
+        return result, [publication(job) for job in linked]
+
     def _attempt(self, claim: Claim) -> Any:
-        ledger = resources.ledger()
         try:
-            if self.perform is not None:
-                result, following = self.perform(claim)
-                publisher.publish(self.app, ledger, following)
-                return result
-            result = _finished(self.run(*claim.args, **claim.kwargs))
-            with ledger.begin() as connection:
-                jobs.complete_job(connection, claim.id, claim.attempt, result)
-            return result
+            result, following = self.perform(claim)
         except LeaseLostError as error:
             log.warning("%s", error)
             raise Ignore from error
@@ -238,6 +250,8 @@ class LedgerTask(Task):
             raise
         except Exception as error:  # noqa: BLE001  the edge of user code: whatever it raises is recorded
             return self._settle(claim, error)
+        publisher.publish(self.app, resources.ledger(), following)
+        return result
 
     def _settle(self, claim: Claim, error: BaseException) -> Any:
         """Write down how an attempt ended that did not complete, and tell Celery."""
@@ -253,7 +267,9 @@ class LedgerTask(Task):
             raise Ignore from error
         if again:
             cause = error.exc if isinstance(error, Retry) and error.exc else error
-            raise Retry(describe(cause), exc=cause if isinstance(cause, Exception) else None) from error
+            raise Retry(
+                describe(cause), exc=cause if isinstance(cause, Exception) else None
+            ) from error
         if isinstance(error, Retry) and error.exc is not None:
             raise error.exc
         raise error

@@ -1,4 +1,7 @@
-"""Maintenance as Celery tasks of the lane `control`; beat calls them. Not jobs: they may be lost."""
+"""Maintenance as Celery tasks of the lane `control`, which beat calls.
+
+They are no jobs: a lost tick is made good by the next one.
+"""
 
 from __future__ import annotations
 
@@ -9,19 +12,15 @@ from vibe_tasks.store.history import archive_old_history
 from vibe_tasks.tasks import dispatcher, resources
 from vibe_tasks.tasks.app import app
 
-CONTROL: dict[str, Any] = {"queue": "control", "ignore_result": True, "expires": 60}
 
-
-@app.task(name="vibe.dispatch", **CONTROL)
+@app.task(name="vibe.dispatch", ignore_result=True, queue="control")
 def dispatch() -> dict[str, Any]:
     """Send what is due, notice what the broker lost, take back expired leases."""
     settings = resources.settings()
-    return asdict(
-        dispatcher.dispatch(app, resources.ledger(), grace=settings.republish_seconds)
-    )
+    return asdict(dispatcher.dispatch(app, resources.ledger(), grace=settings.republish_seconds))
 
 
-@app.task(name="vibe.archive", **CONTROL)
+@app.task(name="vibe.archive", ignore_result=True, queue="control")
 def archive(days: float = 7.0) -> int:
     """Move old history to the archive; how many rows."""
     return archive_old_history(resources.ledger(), days)

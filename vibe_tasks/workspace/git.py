@@ -26,7 +26,6 @@ _TIMEOUT = 300.0  # seconds for one command; a filter or a dead network mount ma
 _CONFIG = (
     "core.hooksPath=/dev/null",
     "core.fsmonitor=false",
-    "core.filesRefLockTimeout=1000",
     "core.quotePath=false",
     "gc.auto=0",
     "maintenance.auto=false",

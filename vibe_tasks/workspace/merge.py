@@ -55,7 +55,7 @@ def merge(
     Args:
         repository: The repository.
         branch: The branch to move; it exists.
-        commit: What to merge.
+        commit: Full id of what to merge.
         message: Of the merge commit.
         fence: Called right before the branch moves; raises when the attempt has lost its lease.
 

@@ -107,11 +107,11 @@ def run(
     with log.open("ab", buffering=0) as file:
         kept = Kept(file, limit=output_limit)
         with _started(command, cwd=cwd, env=env, stdin=stdin) as process:
-            timed_out = _follow(process, kept, deadline=started + timeout, grace=grace)
+            in_time = _follow(process, kept, deadline=started + timeout, grace=grace)
         kept.close()
     return Finished(
-        exit_code=None if timed_out else _exit_code(process.returncode),
-        timed_out=timed_out,
+        exit_code=_exit_code(process.returncode) if in_time else None,
+        timed_out=not in_time,
         output=readable_text(kept.output),
         stdout_tail=readable_text(kept.stdout),
         seconds=time.monotonic() - started,
@@ -141,17 +141,17 @@ def _started(
     """The running program; at the end its group is dead, whatever was raised."""
     lifeline, held = os.pipe()
     try:
-        try:
-            process = _popen(command, cwd=cwd, env=env, stdin=stdin, lifeline=lifeline)
-        finally:
-            os.close(lifeline)
-        with process:
-            try:
-                yield process
-            finally:
-                _end_group(process)
-    finally:
+        process = _popen(command, cwd=cwd, env=env, stdin=stdin, lifeline=lifeline)
+    except BaseException:
         os.close(held)
+        raise
+    finally:
+        os.close(lifeline)
+    with process:
+        try:
+            yield process
+        finally:
+            os.close(held)  # first: the group may still be there when something was raised
 
 
 def _popen(
@@ -172,8 +172,8 @@ def _popen(
                 pass_fds=(lifeline,),
                 start_new_session=True,
                 # Celery's pool processes ignore SIGINT, which a shell cannot undo; tests run as
-                # checks need it.
-                preexec_fn=_restore_interrupt if _interrupt_ignored() else None,  # noqa: PLW1509 no locks
+                # checks need it. The function takes no lock, so threads do not matter.
+                preexec_fn=_restore_interrupt if _interrupt_ignored() else None,  # noqa: PLW1509
             )
     except (OSError, ValueError) as error:
         kind: type[AttemptError] = PermanentError
@@ -191,28 +191,39 @@ def _restore_interrupt() -> None:
 
 
 def _follow(process: subprocess.Popen[bytes], kept: Kept, *, deadline: float, grace: float) -> bool:
-    """Read until the program is over or had to be ended; whether its time was up."""
-    timed_out = False
+    """Read until the program is over or had to be ended; whether it was over in time."""
     with selectors.DefaultSelector() as selector:
         for stream in filter(None, (process.stdout, process.stderr)):
             os.set_blocking(stream.fileno(), False)
             selector.register(stream.fileno(), selectors.EVENT_READ, data=stream is process.stdout)
-        while process.poll() is None:
-            left = deadline - time.monotonic()
-            if left <= 0 and timed_out:
-                break
-            if left <= 0:
-                timed_out = True
-                deadline = time.monotonic() + grace
+        try:
+            in_time = _until(process, selector, kept, deadline=deadline)
+            if not in_time:
                 _signal_group(process, signal.SIGTERM)
-                continue
-            _wait(process, selector, kept, seconds=min(left, _LOOK))
-        _end_group(process)
+                _until(process, selector, kept, deadline=time.monotonic() + grace)
+        finally:
+            _end_group(process)
         # A pipe holds 64 KiB as a rule and at most 1 MiB: this empties it, and a runaway writer
         # cannot keep us.
         for _ in range(1 + (1 << 20) // _CHUNK):
             _read(selector, kept, seconds=0)
-    return timed_out
+    return in_time
+
+
+def _until(
+    process: subprocess.Popen[bytes],
+    selector: selectors.BaseSelector,
+    kept: Kept,
+    *,
+    deadline: float,
+) -> bool:
+    """Read until the program is over; False when the deadline (monotonic) came first."""
+    while process.poll() is None:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            return False
+        _wait(process, selector, kept, seconds=min(left, _LOOK))
+    return True
 
 
 def _wait(

@@ -125,7 +125,7 @@ class Repository:
             raise RepositoryError(f"branch {branch} already exists in {self.path}")
 
     def checked_out_at(self, branch: str) -> Path | None:
-        """The working tree that has the branch checked out, in whichever worktree; None for none."""
+        """The working tree, of whichever worktree, that has the branch checked out."""
         out = git("worktree", "list", "--porcelain", "-z", cwd=self.path)
         for entry in out.split("\0\0"):
             lines = entry.strip("\0").split("\0")
@@ -183,8 +183,7 @@ class Repository:
         return names(git("diff-tree", *options, before, after, cwd=self.path))
 
     def move_ref(self, ref: str, *, new: str, old: str | None, patience: float = _PATIENCE) -> bool:
-        """Compare and set: point a ref at a commit if it still is where the caller saw it; whether
-        it was.
+        """Point a ref at a commit; False when it is no longer where the caller saw it.
 
         A lock file that a killed git left behind is removed once it has not changed for `patience`
         seconds.
@@ -215,16 +214,14 @@ class Repository:
         return True
 
     def _remove_lock(self, lock: Path, seen: tuple[int, int]) -> None:
-        """Remove this very lock file: the next one, of somebody who waited as long as we, is not
-        ours to take.
-        """
+        """Remove this very lock file, and not the next one of somebody who waited as long."""
         with (self.common_dir / "vibe_tasks.lock").open("a") as turn:
             fcntl.flock(turn, fcntl.LOCK_EX)
             if _identity(lock) == seen:
                 lock.unlink()
 
     def _commit(self, name: str) -> str | None:
-        """The commit of a name; git reads `--end-of-options` as the end of its options only."""
+        """The commit that git finds under a name, which may begin with a dash."""
         reply = ask(
             "rev-parse", "-q", "--verify", "--end-of-options", f"{name}^{{commit}}", cwd=self.path
         )

@@ -175,7 +175,7 @@ def checkout(repository: Repository, commit: str, path: Path) -> Iterator[Worktr
         GitError: git failed.
         OSError: The folder cannot be made, or what was left there cannot be removed.
     """
-    path = path.resolve()
+    path = path.parent.resolve() / path.name  # a link left in its place is removed, not followed
     entry = _entry(repository, path)
     _remove(path)
     _forget(repository, entry)

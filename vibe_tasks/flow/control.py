@@ -1,0 +1,170 @@
+"""What people do to work: cancel, retry by hand, discard, approve."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vibe_tasks.errors import IllegalMoveError
+from vibe_tasks.flow import progress
+from vibe_tasks.jobs import JobStatus, Publication
+from vibe_tasks.pipeline import Happening, JobKind, TaskStatus
+from vibe_tasks.store import events, jobs, outbox, plans
+from vibe_tasks.store.engine import Database, Transaction
+
+
+def cancel_job(ledger: Database, job_id: str, reason: str) -> None:
+    """Cancel a job; a plan's task ends with it.
+
+    Raises:
+        UnknownJobError: No such job.
+        IllegalMoveError: It has ended already.
+    """
+    with ledger.begin() as connection:
+        row = _locked(connection, job_id)
+        jobs.cancel_job(connection, job_id, reason)
+        if row["plan_id"] is not None and row["status"] != JobStatus.FAILED:
+            _end_task(connection, row["plan_id"], row["task_id"], reason)
+
+
+def cancel_plan(ledger: Database, plan_id: str, reason: str) -> int:
+    """Cancel all of a plan that has not ended; how many jobs that were.
+
+    Raises:
+        UnknownJobError: No such plan.
+        IllegalMoveError: It has ended already.
+    """
+    with ledger.begin() as connection:
+        plan = plans.find_plan(connection, plan_id)
+        if plans.plan_status(connection, plan["id"]) != "running":
+            raise IllegalMoveError(f"plan {plan_id} is {plan['status']} and cannot be cancelled")
+        count = _stop(connection, plan["id"], reason)
+        plans.set_plan_status(connection, plan["id"], "cancelled")
+        events.record(
+            connection, Happening.PLAN_CANCELLED, session=plan["id"], payload={"why": reason},
+            summary=f"plan cancelled: {reason}",
+        )  # fmt: skip
+    return count
+
+
+def replace_plan(connection: Transaction, plan_id: str) -> None:
+    """Stop a plan for good, because one of the same name takes its place."""
+    plans.plan_status(connection, plan_id)
+    _stop(connection, plan_id, "replaced by a fresh start")
+    plans.set_plan_status(connection, plan_id, "replaced")
+
+
+def retry_job(ledger: Database, job_id: str) -> tuple[Publication, ...]:
+    """Bring a dead letter back: its attempts if it failed, one more fix round if qa refused.
+
+    Raises:
+        UnknownJobError: No such job.
+        IllegalMoveError: It is no dead letter.
+    """
+    with ledger.begin() as connection:
+        row = _locked(connection, job_id)
+        following: tuple[Publication, ...] = ()
+        if row["status"] == JobStatus.COMPLETED and row["dead_at"] is not None:
+            following = _another_round(connection, row)
+        else:
+            jobs.revive_job(connection, job_id)
+            if row["plan_id"] is not None:
+                _wake_task(connection, row, stage=row["kind"])
+        return following
+
+
+def discard_job(ledger: Database, job_id: str) -> None:
+    """Take a dead letter off the list; its job stays in the ledger as cancelled or completed.
+
+    Raises:
+        UnknownJobError: No such job.
+        IllegalMoveError: It is no dead letter.
+    """
+    with ledger.begin() as connection:
+        row = _locked(connection, job_id)
+        if row["dead_at"] is None:
+            raise IllegalMoveError(f"job {job_id} is {row['status']} and no dead letter")
+        if row["status"] == JobStatus.FAILED:
+            jobs.cancel_job(connection, job_id, f"discarded; was: {row['error']}")
+        else:
+            jobs.mark_dead_letter(connection, job_id, dead=False)
+
+
+def approve(ledger: Database, plan_id: str, task_id: str | None = None) -> tuple[Publication, ...]:
+    """Let deploys go on that wait for a person, of one task or of all; the messages to send.
+
+    Raises:
+        UnknownJobError: No such plan.
+        IllegalMoveError: Nothing of it waits for an approval.
+    """
+    with ledger.begin() as connection:
+        plan = plans.find_plan(connection, plan_id)
+        plans.plan_status(connection, plan["id"])
+        waiting = [
+            job["id"]
+            for job in plans.live_jobs(connection, plan["id"], task_id)
+            if job["kind"] == JobKind.DEPLOY and job["status"] == JobStatus.BLOCKED
+        ]
+        if not waiting:
+            what = f"task {task_id} of plan {plan_id}" if task_id else f"plan {plan_id}"
+            raise IllegalMoveError(f"{what} has no deploy that waits for an approval")
+        for job_id in waiting:
+            jobs.unblock_job(connection, job_id, published=True)
+        return outbox.publications(connection, waiting)
+
+
+def _locked(connection: Transaction, job_id: str) -> dict[str, Any]:
+    """The job's row; its plan is locked first, as everywhere."""
+    row = jobs.find_job(connection, job_id)
+    if row["plan_id"] is not None:
+        plans.plan_status(connection, row["plan_id"])
+        row = jobs.find_job(connection, job_id)
+    return row
+
+
+def _stop(connection: Transaction, plan_id: str, reason: str) -> int:
+    live = plans.live_jobs(connection, plan_id)
+    for job in live:
+        jobs.cancel_job(connection, job["id"], reason)
+    for task in plans.tasks_of(connection, plan_id):
+        if task["status"] in {TaskStatus.WAITING, TaskStatus.RUNNING, TaskStatus.BLOCKED}:
+            plans.set_task(
+                connection, plan_id, task["id"], status=TaskStatus.CANCELLED, error=reason
+            )
+    return len(live)
+
+
+def _end_task(connection: Transaction, plan_id: str, task_id: str, reason: str) -> None:
+    plans.set_task(connection, plan_id, task_id, status=TaskStatus.CANCELLED, error=reason)
+    progress.block(connection, plan_id)
+    progress.close_if_ended(connection, plan_id)
+
+
+def _another_round(connection: Transaction, row: dict[str, Any]) -> tuple[Publication, ...]:
+    """One more fix after the last qa or merge of a task was refused."""
+    task = plans.find_task(connection, row["plan_id"], row["task_id"])
+    jobs.mark_dead_letter(connection, row["id"], dead=False)
+    rounds = task["fix_round"] + 1
+    plans.set_task(
+        connection, row["plan_id"], row["task_id"], fix_round=rounds,
+        max_fix_rounds=max(rounds, task["max_fix_rounds"]),
+    )  # fmt: skip
+    _wake_task(connection, row, stage=JobKind.FIX)
+    report = {
+        key: value for key, value in row["result"].items() if key not in {"verdict", "merged"}
+    }
+    job = progress.new_job(task, JobKind.FIX, round=rounds, commit=task["commit_id"], report=report)
+    jobs.submit(connection, [job], published=True)
+    return (progress.publication_of(job),)
+
+
+def _wake_task(connection: Transaction, row: dict[str, Any], *, stage: str) -> None:
+    plan_id = row["plan_id"]
+    plans.set_task(
+        connection, plan_id, row["task_id"], status=TaskStatus.RUNNING, stage=stage, error=None
+    )
+    plans.unblock_dependants(connection, plan_id)
+    if plans.set_plan_status(connection, plan_id, "running"):
+        events.record(
+            connection, Happening.PLAN_RESUMED, session=plan_id, payload={"job_id": row["id"]},
+            summary=f"{row['task_id']}: tried again by hand",
+        )  # fmt: skip

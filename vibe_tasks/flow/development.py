@@ -1,0 +1,94 @@
+"""Dev and fix jobs: an agent changes a worktree, its changes become a commit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from vibe_tasks.agents.agent import Answer, Assignment
+from vibe_tasks.agents.build import build_agent
+from vibe_tasks.errors import TransientError
+from vibe_tasks.flow.workplace import Bench, Following
+from vibe_tasks.pipeline import JobKind, Outcome
+from vibe_tasks.plan import AgentSpec
+from vibe_tasks.workspace.worktree import Worktree, checkout
+
+_SPEC: TypeAdapter[Any] = TypeAdapter(AgentSpec)
+
+
+def develop(bench: Bench) -> tuple[Mapping[str, Any], Following]:
+    """Run the task's agent for a dev or fix job and keep its change as a commit.
+
+    A dev starts from the plan's branch as it is now, a fix from the commit that was refused;
+    where that commit did not merge, from the merge with its conflicts left in the files.
+
+    Raises:
+        AttemptError: The agent failed, or left conflict markers.
+        LeaseLostError: The attempt is no longer the job's current one.
+    """
+    fix = bench.claim.kind == JobKind.FIX
+    report = bench.claim.kwargs.get("report") if fix else None
+    start = bench.commit if fix else bench.tip()
+    with checkout(bench.repository, start, bench.worktree) as tree:
+        conflicted = tree.merge_in(bench.tip()) if report and report.get("conflict") else ()
+        answer = _work(bench, tree, report)
+        left = tree.unresolved(conflicted)
+        if left:
+            raise TransientError(f"conflict markers left in {', '.join(left)}")
+        commit = tree.commit_all(_message(bench))
+        # The commit must be on a ref before its worktree goes.
+        bench.repository.pin(_ref(bench), commit)
+    return bench.finish(_result(answer, commit, start), Outcome.DONE, commit=commit)
+
+
+def _work(bench: Bench, tree: Worktree, report: Mapping[str, Any] | None) -> Answer:
+    spec = _SPEC.validate_python(bench.spec["agent_spec"])
+    plan_dir = Path(bench.plan["plan_dir"])
+    agent = build_agent(bench.spec["agent"], spec, plan_dir=plan_dir)
+    task = bench.spec["task"]
+    return agent.work(
+        Assignment(
+            job_id=bench.claim.id,
+            plan=bench.plan["name"],
+            task_id=str(bench.claim.task_id),
+            kind=bench.claim.kind,
+            attempt=bench.claim.attempt,
+            fix_round=bench.claim.round,
+            prompt=task["prompt"] or task["title"],
+            task=task,
+            report=report,
+            worktree=tree.path,
+            plan_dir=plan_dir,
+            scratch=bench.scratch,
+            timeout=spec.timeout,
+        )
+    )
+
+
+def _message(bench: Bench) -> str:
+    task = bench.spec["task"]
+    subject = task["title"] or f"Task {task['id']}"
+    if bench.claim.kind == JobKind.FIX:
+        subject = f"{subject} (fix {bench.claim.round})"
+    return (
+        f"{subject}\n\nVibe-Plan: {bench.plan['name']}\nVibe-Task: {task['id']}\n"
+        f"Vibe-Job: {bench.claim.id}\n"
+    )
+
+
+def _ref(bench: Bench) -> str:
+    return f"refs/vibe/{bench.plan['name']}/{bench.mark}"
+
+
+def _result(answer: Answer, commit: str, start: str) -> dict[str, Any]:
+    return {
+        "commit": commit,
+        "changed": commit != start,
+        "summary": answer.summary,
+        "input_tokens": answer.input_tokens,
+        "output_tokens": answer.output_tokens,
+        "cost_usd": answer.cost_usd,
+    }

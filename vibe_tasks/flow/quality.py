@@ -1,0 +1,60 @@
+"""QA jobs: the checks judge a commit, in a worktree of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from vibe_tasks.flow.workplace import Bench, Following
+from vibe_tasks.pipeline import Outcome
+from vibe_tasks.workspace.checks import CheckResult, run_checks
+from vibe_tasks.workspace.worktree import checkout
+
+
+def judge(bench: Bench) -> tuple[Mapping[str, Any], Following]:
+    """Run the task's checks on the commit; any failing one refuses it.
+
+    The job completes whatever the verdict; it fails only when it could not judge.
+
+    Raises:
+        AttemptError: A check could not be run at all.
+        LeaseLostError: The attempt is no longer the job's current one.
+    """
+    checks: Sequence[str] = bench.spec["task"]["checks"]
+    results = _run(bench, checks) if checks else ()
+    passed = all(result.passed for result in results)
+    report = {
+        "summary": summary_of(results),
+        "commit": bench.commit,
+        "checks": [asdict(result) for result in results],
+    }
+    result = {"verdict": "pass" if passed else "fail", **report}
+    return bench.finish(
+        result,
+        Outcome.PASSED if passed else Outcome.REJECTED,
+        commit=bench.commit,
+        report=None if passed else report,
+    )
+
+
+def summary_of(results: Sequence[CheckResult]) -> str:
+    """The verdict in one line."""
+    failed = [result for result in results if not result.passed]
+    if not failed:
+        return f"{len(results)} checks passed"
+    first = failed[0]
+    how = "did not end in time" if first.timed_out else f"exit code {first.exit_code}"
+    more = f", and {len(failed) - 1} more" if len(failed) > 1 else ""
+    return f"check failed: {first.command} ({how}){more}"
+
+
+def _run(bench: Bench, checks: Sequence[str]) -> tuple[CheckResult, ...]:
+    with checkout(bench.repository, bench.commit, bench.worktree) as tree:
+        return run_checks(
+            checks,
+            cwd=tree.path,
+            env=bench.place.child_environment(),
+            timeout=bench.spec["qa_timeout"],
+            log=bench.scratch / "checks.log",
+        )

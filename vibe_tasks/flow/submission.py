@@ -1,0 +1,277 @@
+"""From a plan to its rows in the ledger: submitted, resumed, or refused with a reason."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from vibe_tasks.agents.build import build_agent
+from vibe_tasks.errors import InputError, RepositoryError
+from vibe_tasks.flow import control, progress
+from vibe_tasks.jobs import Publication
+from vibe_tasks.pipeline import Happening, JobKind, TaskStatus
+from vibe_tasks.plan import Plan, ResolvedTask, parse_plan
+from vibe_tasks.store import events, jobs, plans
+from vibe_tasks.store.engine import Database, Transaction
+from vibe_tasks.workspace.git import git, git_version
+from vibe_tasks.workspace.repository import Repository
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """A plan that is in the ledger.
+
+    Attributes:
+        plan_id: Its id.
+        resumed: Whether it was there before.
+        set_aside: What the branch of an earlier run is called now, if one was moved.
+        following: Messages to send.
+    """
+
+    plan_id: str
+    resumed: bool = False
+    set_aside: str | None = None
+    following: tuple[Publication, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A plan that was read and whose repository was looked at; nothing is written yet."""
+
+    plan: Plan
+    source: Path
+    repository: Repository
+    base_commit: str
+
+    @property
+    def branch(self) -> str:
+        """Where the result goes."""
+        return f"vibe/{self.plan.name}"
+
+
+def read_plan(path: Path, *, agent: str | None = None) -> Plan:
+    """The plan in this file.
+
+    Raises:
+        InputError: It cannot be read.
+        PlanError: It is not a sound plan.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 text") from error
+    plan = parse_plan(text, file=str(path))
+    return plan if agent is None else plan.with_agent(agent)
+
+
+def plan_of_one(
+    *,
+    agent: Mapping[str, Any] | Sequence[str],
+    title: str = "",
+    prompt: str = "",
+    files: Sequence[str] = (),
+    repo: str = ".",
+    base: str | None = None,
+    checks: Sequence[str] = (),
+    priority: str = "auto",
+    **task: Any,
+) -> Plan:
+    """A plan with a single task, for work that comes without a plan file.
+
+    Args:
+        agent: An agent as in a plan file, or the argument list of a command.
+        title: One line for people.
+        prompt: What the agent is asked.
+        files: Paths that the task is about.
+        repo: Path of the repository.
+        base: Branch or commit to start from.
+        checks: Shell command lines that judge the result.
+        priority: `auto` or a priority's name.
+        task: Other fields of a task in a plan file.
+
+    Raises:
+        PlanError: A value is wrong.
+    """
+    known = agent if isinstance(agent, Mapping) else {"type": "command", "argv": list(agent)}
+    words = re.sub(r"[^a-z0-9]+", "-", (title or prompt).lower())[:40].strip("-")
+    document = {
+        "version": 1,
+        "name": f"{words or 'task'}-{uuid4().hex[:8]}",
+        "repo": repo,
+        "base": base,
+        "agent": "given",
+        "agents": {"given": known},
+        "tasks": [
+            {"id": "task", "title": title, "prompt": prompt, "files": list(files),
+             "checks": list(checks), "priority": priority, **task}
+        ],
+    }  # fmt: skip
+    return parse_plan(json.dumps(document, ensure_ascii=False), file="dev()")
+
+
+def prepare(plan: Plan, source: Path, *, home: Path) -> Prepared:
+    """Look at everything that could be wrong before anything is written.
+
+    Args:
+        plan: The plan.
+        source: Its file.
+        home: Where repositories that the plan names by URL are cloned to.
+
+    Raises:
+        InputError: An agent is of a kind that cannot be run, or reviewers are asked for.
+        RepositoryError: The repository is missing, has no such base or uncommitted changes.
+    """
+    git_version()
+    plan_dir = source.absolute().parent
+    for task in plan.tasks:
+        name = plan.resolved(task).agent
+        build_agent(name, plan.agents[name], plan_dir=plan_dir)
+    if plan.qa.reviewers:
+        raise InputError(f"{source}: qa.reviewers: not available in this version")
+    repository = Repository.open(_place_of(plan, plan_dir, home))
+    changed = repository.changed_paths()
+    if changed:
+        more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
+        raise RepositoryError(
+            f"{repository.path} has uncommitted changes ({changed[0]}{more}); "
+            "commit or stash them first"
+        )
+    base = plan.base if plan.base is not None else repository.current_branch()
+    return Prepared(
+        plan=plan, source=source.absolute(), repository=repository,
+        base_commit=repository.resolve(base),
+    )  # fmt: skip
+
+
+def submit_plan(ledger: Database, prepared: Prepared, *, fresh: bool = False) -> Submission:
+    """Write the plan, or go on with the one of that name that was interrupted.
+
+    Raises:
+        InputError: A plan of that name has ended, or differs, or its branch exists; with
+            `fresh` none of these matters.
+    """
+    plan = prepared.plan
+    with ledger.begin() as connection:
+        known = plans.latest_plan(connection, plan.name)
+        if known is not None and not fresh:
+            _same(known, prepared)
+            return Submission(plan_id=known["id"], resumed=True)
+        if known is not None:
+            control.replace_plan(connection, known["id"])
+        aside = _free_branch(prepared, fresh=fresh)
+        plan_id = f"{plan.name}-{uuid4().hex[:8]}"
+        following = _write(connection, plan_id, prepared)
+        # Last, so that a plan that could not be written leaves no branch behind.
+        prepared.repository.create_branch(prepared.branch, prepared.base_commit)
+    return Submission(plan_id=plan_id, set_aside=aside, following=following)
+
+
+def _place_of(plan: Plan, plan_dir: Path, home: Path) -> Path:
+    if "://" not in plan.repo and not plan.repo.startswith("git@"):
+        return (plan_dir / plan.repo).resolve()
+    clone = home / "repositories" / plan.name
+    if not clone.exists():
+        clone.parent.mkdir(parents=True, exist_ok=True)
+        git("clone", "--quiet", "--", plan.repo, str(clone), cwd=clone.parent)
+    return clone
+
+
+def _same(known: Mapping[str, Any], prepared: Prepared) -> None:
+    hint = "use --fresh to start over; the branch is kept under another name"
+    name = prepared.plan.name
+    if known["status"] != "running":
+        raise InputError(f"plan {name} has ended ({known['status']}); {hint}")
+    if known["digest"] != prepared.plan.digest():
+        raise InputError(f"plan {name} is under way and its file has changed since; {hint}")
+    if Path(known["repo"]) != prepared.repository.path:
+        raise InputError(f"plan {name} is under way in {known['repo']}; {hint}")
+
+
+def _free_branch(prepared: Prepared, *, fresh: bool) -> str | None:
+    repository, branch = prepared.repository, prepared.branch
+    if repository.branch_commit(branch) is None:
+        return None
+    if not fresh:
+        raise InputError(
+            f"{repository.path} has a branch {branch} from elsewhere; use --fresh to start over "
+            "and keep it under another name"
+        )
+    where = repository.checked_out_at(branch)
+    if where is not None:
+        raise RepositoryError(f"branch {branch} is checked out at {where}; check out another one")
+    return repository.set_aside(branch)
+
+
+def _write(connection: Transaction, plan_id: str, prepared: Prepared) -> tuple[Publication, ...]:
+    plan = prepared.plan
+    rows = [
+        _task_row(plan, plan.resolved(task), position) for position, task in enumerate(plan.order())
+    ]
+    needs = [(task.id, need) for task in plan.tasks for need in dict.fromkeys(task.needs)]
+    plans.insert_plan(
+        connection,
+        {
+            "id": plan_id,
+            "name": plan.name,
+            "digest": plan.digest(),
+            "source": str(prepared.source),
+            "plan_dir": str(prepared.source.parent),
+            "repo": str(prepared.repository.path),
+            "base_commit": prepared.base_commit,
+            "branch": prepared.branch,
+            "spec": plan.model_dump(mode="json"),
+        },
+        rows,
+        needs,
+    )
+    made = [
+        progress.new_job(
+            {**row, "plan_id": plan_id}, JobKind.DEV, blocked=row["status"] == TaskStatus.WAITING
+        )
+        for row in rows
+    ]
+    submitted = jobs.submit(connection, made, published=True)
+    events.record(
+        connection, Happening.PLAN_STARTED, session=plan_id, payload={"tasks": len(rows)},
+        summary=f"plan {plan.name}: {len(rows)} tasks",
+    )  # fmt: skip
+    return tuple(
+        progress.publication_of(job)
+        for job, result in zip(made, submitted, strict=True)
+        if result.due
+    )
+
+
+def _task_row(plan: Plan, task: ResolvedTask, position: int) -> dict[str, Any]:
+    waits = bool(task.needs)
+    spec = {
+        "task": task.to_json(),
+        "lane": task.lane,
+        "priority": task.priority.name.lower(),
+        "effort": task.effort,
+        "max_retries": max(1, task.max_retries),  # the first failure can be the last, none cannot
+        "retry_base": task.retry_base,
+        "agent": task.agent,
+        "agent_spec": plan.agents[task.agent].model_dump(mode="json"),
+        "qa_timeout": plan.qa.timeout,
+        "approval": plan.deploy.approval,
+        "deploy_command": plan.deploy.command,
+    }
+    return {
+        "id": task.id,
+        "position": position,
+        "title": task.title,
+        "status": TaskStatus.WAITING if waits else TaskStatus.RUNNING,
+        "stage": None if waits else JobKind.DEV,
+        "spec": spec,
+        "waiting_on": len(set(task.needs)),
+        "fix_round": 0,
+        "max_fix_rounds": task.max_fix_rounds,
+    }

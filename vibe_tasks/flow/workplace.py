@@ -1,0 +1,141 @@
+"""Where a job of a plan is done: its task, its repository, its folders."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vibe_tasks.errors import UnknownJobError
+from vibe_tasks.flow import progress
+from vibe_tasks.jobs import Claim, Publication
+from vibe_tasks.pipeline import JobKind, Outcome
+from vibe_tasks.store import jobs, plans
+from vibe_tasks.store.engine import Database
+from vibe_tasks.workspace.environment import child_environment
+from vibe_tasks.workspace.repository import Repository
+
+Following = tuple[Publication, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workplace:
+    """What a worker brings along.
+
+    Attributes:
+        ledger: The database.
+        home: Folder for worktrees and logs.
+        environ: Environment that agents and checks inherit from.
+    """
+
+    ledger: Database
+    home: Path
+    environ: Mapping[str, str]
+
+    def child_environment(self) -> dict[str, str]:
+        """The environment of a check."""
+        return child_environment(self.environ, extra={})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bench:
+    """One attempt at a job of a plan, set up.
+
+    Attributes:
+        place: What the worker brings along.
+        claim: The attempt.
+        plan: The plan's row without its specification.
+        spec: The task, everything filled in, and what its jobs need of the plan.
+        repository: The plan's repository.
+    """
+
+    place: Workplace
+    claim: Claim
+    plan: Mapping[str, Any]
+    spec: Mapping[str, Any]
+    repository: Repository
+
+    @property
+    def mark(self) -> str:
+        """A name for this attempt's folders."""
+        return f"{self.claim.id}-{self.claim.attempt}"
+
+    @property
+    def worktree(self) -> Path:
+        """Where this attempt checks out."""
+        return self.place.home / "worktrees" / self.mark
+
+    @property
+    def scratch(self) -> Path:
+        """This attempt's folder for logs and the task file, made if need be."""
+        folder = attempt_folder(self.place.home, self.claim.id, self.claim.attempt)
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    @property
+    def commit(self) -> str:
+        """The commit that the job is about."""
+        return str(self.claim.kwargs["commit"])
+
+    def tip(self) -> str:
+        """The newest commit of the plan's branch; where it does not exist yet, the base."""
+        return self.repository.branch_commit(self.plan["branch"]) or str(self.plan["base_commit"])
+
+    def fence(self) -> None:
+        """Refuse to go on when the attempt has lost its lease.
+
+        Raises:
+            LeaseLostError: It has.
+        """
+        with self.place.ledger.read() as connection:
+            jobs.check_lease(connection, self.claim.id, self.claim.attempt)
+
+    def finish(
+        self,
+        result: Mapping[str, Any],
+        outcome: Outcome,
+        *,
+        commit: str,
+        report: Mapping[str, Any] | None = None,
+    ) -> tuple[Mapping[str, Any], Following]:
+        """Write the job's end and what follows from it, together; the messages to send.
+
+        Raises:
+            LeaseLostError: The attempt is no longer the job's current one.
+        """
+        plan_id, task_id = str(self.claim.plan_id), str(self.claim.task_id)
+        with self.place.ledger.begin() as connection:
+            plans.plan_status(connection, plan_id)
+            jobs.complete_job(connection, self.claim.id, self.claim.attempt, dict(result))
+            following = progress.advance(
+                connection, job_id=self.claim.id, plan_id=plan_id, task_id=task_id,
+                kind=JobKind(self.claim.kind), outcome=outcome, commit=commit, report=report,
+            )  # fmt: skip
+        return result, following
+
+
+def attempt_folder(home: Path, job_id: str, attempt: int) -> Path:
+    """Where an attempt's logs are."""
+    return home / "attempts" / job_id / str(attempt)
+
+
+def set_up(place: Workplace, claim: Claim) -> Bench:
+    """Everything that an attempt at a job of a plan needs.
+
+    Raises:
+        UnknownJobError: The job belongs to no plan.
+        RepositoryError: The plan's repository is gone.
+    """
+    if claim.plan_id is None or claim.task_id is None:
+        raise UnknownJobError(f"job {claim.id} belongs to no plan")
+    with place.ledger.read() as connection:
+        plan = plans.plan_heading(connection, claim.plan_id)
+        spec = plans.task_spec(connection, claim.plan_id, claim.task_id)
+    return Bench(
+        place=place,
+        claim=claim,
+        plan=plan,
+        spec=spec,
+        repository=Repository.open(Path(plan["repo"])),
+    )

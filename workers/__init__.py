@@ -1,0 +1,1 @@
+"""One module for each role that is deployed: `celery -A workers.code worker`."""

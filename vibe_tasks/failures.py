@@ -42,11 +42,16 @@ def describe(error: BaseException) -> str:
     return bounded(text)
 
 
-def bounded(text: str) -> str:
-    """The text without NUL and without lone surrogates, cut in the middle when it is too long."""
+def bounded(text: str, *, longest: int = LONGEST_ERROR) -> str:
+    """The text without NUL and without lone surrogates, cut in the middle when it is too long.
+
+    Args:
+        text: Any text.
+        longest: Characters that are kept, 100 or more where it is to be cut.
+    """
     clean = text.replace("\x00", "\N{REPLACEMENT CHARACTER}")
     clean = clean.encode("utf-8", "replace").decode("utf-8")
-    if len(clean) <= LONGEST_ERROR:
+    if len(clean) <= longest:
         return clean
-    half = LONGEST_ERROR // 2 - 20
+    half = longest // 2 - 20
     return f"{clean[:half]}\n[… {len(clean) - 2 * half} characters …]\n{clean[-half:]}"

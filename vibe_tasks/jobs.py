@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from math import inf
 from typing import Any
 
+from vibe_tasks.failures import bounded
 from vibe_tasks.priority import Priority
 
 
@@ -39,10 +41,18 @@ MOVES: Mapping[JobStatus, frozenset[JobStatus]] = {
 retry by hand, `failed → cancelled` is a discard; `processing → pending` is a retry, a snooze or
 an interruption."""
 
+LANES = ("deploy", "qa", "code", "control")
+"""The lanes every deployment has. Among equal priorities the broker looks into them in this
+order, so that work in hand is finished before new work is begun."""
+
 LIVE = frozenset({JobStatus.BLOCKED, JobStatus.PENDING, JobStatus.PROCESSING})
 """Statuses of a job that is still to end; a unique key belongs to one live job at a time."""
 
 ENDED = frozenset(JobStatus) - LIVE
+
+
+MOST_RETRIES = 1_000_000
+"""More is a mistake, and PostgreSQL's integers end at two thousand times as many."""
 
 
 def sources(target: JobStatus) -> tuple[JobStatus, ...]:
@@ -62,7 +72,7 @@ class NewJob:
         effort: From 1 (trivial) to 5 (hard).
         args: Positional arguments, JSON values.
         kwargs: Keyword arguments, JSON values.
-        max_retries: The failure of this number is the last. At least 1.
+        max_retries: The failure of this number is the last. From 1 to a million.
         retry_base: Seconds; after failure n the job waits about `retry_base * 2**n`.
         delay: Seconds from the submission to the earliest start.
         due_at: Earliest start in epoch seconds; excludes `delay`.
@@ -99,16 +109,26 @@ class NewJob:
     def __post_init__(self) -> None:
         if not self.lane:
             raise ValueError("lane must not be empty")
+        for name, text in (("id", self.id), ("lane", self.lane), ("unique_key", self.unique_key)):
+            if text is not None and not (text.isascii() and "\x00" not in text):
+                _check_storable(name, text)
         if not 1 <= self.effort <= 5:
             raise ValueError(f"effort must be from 1 to 5, got {self.effort}")
-        if self.max_retries < 1:
+        if not 1 <= self.max_retries <= MOST_RETRIES:
             raise ValueError(f"max_retries must be 1 or more, got {self.max_retries}")
-        if not self.retry_base >= 0:
+        if not 0 <= self.retry_base < inf:
             raise ValueError(f"retry_base must be zero or more, got {self.retry_base}")
-        if not self.delay >= 0:
+        if not 0 <= self.delay < inf:
             raise ValueError(f"delay must be zero or more, got {self.delay}")
-        if self.time_limit is not None and not self.time_limit > 0:
+        if self.due_at is not None and not -inf < self.due_at < inf:
+            raise ValueError(f"due_at must be a moment, got {self.due_at}")
+        if self.time_limit is not None and not 0 < self.time_limit < inf:
             raise ValueError(f"time_limit must be above zero, got {self.time_limit}")
+
+
+def _check_storable(name: str, text: str) -> None:
+    if bounded(text, longest=len(text)) != text:
+        raise ValueError(f"{name} must be without NUL and lone surrogates, got {text!r}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

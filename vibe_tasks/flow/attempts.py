@@ -70,19 +70,21 @@ def settle_in(
             return True, ()
         case "cancel":
             jobs.end_job(connection, place.id, place.attempt, ending.text)
-            return False, _consequences(connection, place, ending.text)
+            return False, _consequences(connection, place, ending.text, dead=False)
         case _:
             again = jobs.fail_job(
                 connection, place.id, place.attempt, ending.text, uniform=uniform,
                 permanent=ending.kind == "permanent", wait=ending.wait,
             )  # fmt: skip
-            return again, () if again else _consequences(connection, place, ending.text)
+            return again, () if again else _consequences(connection, place, ending.text, dead=True)
 
 
 def _consequences(
-    connection: Transaction, place: Place | Claim, error: str
+    connection: Transaction, place: Place | Claim, error: str, *, dead: bool
 ) -> tuple[Publication, ...]:
     if place.plan_id is None or place.task_id is None:
+        if not dead:
+            return ()
         events.record(
             connection, Happening.JOB_DEAD, session=place.id,
             payload={"job_id": place.id, "why": error}, summary=f"job {place.id} is dead",
@@ -95,12 +97,19 @@ def _consequences(
 
 
 def reap(ledger: Database, *, uniform: Uniform, most: int = 100) -> int:
-    """Count as failed what runs without a lease; how many attempts were taken back."""
-    with ledger.begin() as connection:
+    """Count as failed what runs without a lease; how many attempts were taken back.
+
+    A transaction for each, so that a worker never waits long for its turn to write.
+    """
+    with ledger.read() as connection:
         late = leases.expired(connection, most=most)
-        for held in late:
-            _take_back(connection, held, "lease expired: no heartbeat of", uniform)
-    return len(late)
+    taken = 0
+    for held in late:
+        with ledger.begin() as connection:
+            taken += _take_back(
+                connection, held, "lease expired: no heartbeat of", uniform, only_late=True
+            )
+    return taken
 
 
 def lose(ledger: Database, job_id: str, worker: str, why: str, *, uniform: Uniform) -> bool:
@@ -111,19 +120,31 @@ def lose(ledger: Database, job_id: str, worker: str, why: str, *, uniform: Unifo
     with ledger.begin() as connection:
         for held in leases.held_by(connection, worker):
             if held.id == job_id:
-                _take_back(connection, held, f"{why};", uniform)
-                return True
+                return _take_back(connection, held, f"{why};", uniform)
     return False
 
 
-def _take_back(connection: Transaction, held: leases.Held, why: str, uniform: Uniform) -> None:
+def _take_back(
+    connection: Transaction,
+    held: leases.Held,
+    why: str,
+    uniform: Uniform,
+    *,
+    only_late: bool = False,
+) -> bool:
     row = jobs.find_job(connection, held.id)
+    if row["plan_id"] is not None:
+        plans.plan_status(connection, row["plan_id"])
+    # Looked at again under the plan's lock: the attempt may have ended or beaten meanwhile.
+    if only_late and not leases.is_expired(connection, held.id, held.attempt):
+        return False
     place = Place(
         id=held.id, attempt=held.attempt, kind=row["kind"],
         plan_id=row["plan_id"], task_id=row["task_id"],
     )  # fmt: skip
     ending = Ending(kind="failure", text=f"WorkerLost: {why} {held.worker}")
     settle_in(connection, place, ending, uniform=uniform)
+    return True
 
 
 def interrupt(ledger: Database, worker: str, why: str) -> int:

@@ -90,7 +90,10 @@ def advance(
     if step.dead_letter:
         jobs.mark_dead_letter(connection, job_id, dead=True)
     for happening in step.happenings:
-        _record(connection, happening, plan_id, task_id, job_id, error or _summary(report))
+        _record(
+            connection, happening, plan_id=plan_id, task_id=task_id, job_id=job_id,
+            why=error or _summary(report),
+        )  # fmt: skip
     following = _start(connection, task, step, commit, report)
     if step.status is TaskStatus.DEPLOYED:
         following += release(connection, plan_id, task_id)
@@ -146,7 +149,7 @@ def release(connection: Transaction, plan_id: str, task_id: str) -> tuple[Public
 def block(connection: Transaction, plan_id: str) -> None:
     """A task is dead or cancelled: block what needs it."""
     for task_id in plans.block_dependants(connection, plan_id):
-        _record(connection, Happening.TASK_BLOCKED, plan_id, task_id, None, "")
+        _record(connection, Happening.TASK_BLOCKED, plan_id=plan_id, task_id=task_id)
 
 
 def close_if_ended(connection: Transaction, plan_id: str) -> None:
@@ -171,10 +174,11 @@ def close_if_ended(connection: Transaction, plan_id: str) -> None:
 def _record(
     connection: Transaction,
     happening: Happening,
+    *,
     plan_id: str,
     task_id: str,
-    job_id: str | None,
-    why: str,
+    job_id: str | None = None,
+    why: str = "",
 ) -> None:
     words = happening.lower().replace("_", " ")
     events.record(

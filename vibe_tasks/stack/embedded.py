@@ -7,9 +7,10 @@ they end with this process, however it ends.
 from __future__ import annotations
 
 import os
+import socket
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from time import monotonic
 from types import TracebackType
@@ -27,6 +28,9 @@ BROKER_START = 10.0
 
 GRACE = 5.0
 """Seconds between SIGTERM and SIGKILL; a job that takes longer is lost with its lease."""
+
+WORKER = "embedded@"
+"""Name of the worker, before the host's."""
 
 BROKER_GRACE = 1.0
 """Seconds for the broker, which has nothing to save."""
@@ -51,7 +55,7 @@ def child_commands(
     celery = (sys.executable, "-m", "celery", "-A", "vibe_tasks")
     commands = {
         "worker": (
-            *(*celery, "worker", "-n", "embedded@%h", "-c", str(workers), "-Q", ",".join(lanes)),
+            *(*celery, "worker", "-n", f"{WORKER}%h", "-c", str(workers), "-Q", ",".join(lanes)),
             *("--loglevel", "INFO", "--without-gossip", "--without-mingle", "--without-heartbeat"),
         ),
         "dispatcher": (sys.executable, "-m", "vibe_tasks.tasks.dispatcher"),
@@ -62,6 +66,11 @@ def child_commands(
     if flower:
         commands["flower"] = (*celery, "flower", "--address=127.0.0.1", "--port=5555")
     return commands
+
+
+def worker_name() -> str:
+    """What the ledger calls this machine's embedded worker."""
+    return f"{WORKER}{socket.gethostname()}"
 
 
 class EmbeddedStack:
@@ -112,16 +121,22 @@ class EmbeddedStack:
         """Process ids of the children that run, by name."""
         return self._supervisor.pids
 
-    def start(self) -> None:
+    def start(self, *, first: Callable[[], None] = lambda: None) -> None:
         """Start the broker and, when it answers, everything else at once.
 
+        Args:
+            first: Called when the home is ours and nothing works in it yet: the moment to clear
+                up after a stack that was killed.
+
         Raises:
-            InputError: The home cannot be used, or another stack runs in it.
+            HomeTakenError: Another stack runs in this home.
+            InputError: The home cannot be used.
             UnavailableError: The broker does not start; the message ends with its last words.
         """
         self._make_home()
         self._lock.acquire()
         try:
+            first()
             self._start_broker()
             for name, argv in self._commands.items():
                 self._supervisor.start(Program(name=name, argv=tuple(argv), environ=self._environ))

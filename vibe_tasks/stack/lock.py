@@ -16,6 +16,10 @@ from vibe_tasks.errors import InputError
 LOCK_FILE = "stack.lock"
 
 
+class HomeTakenError(InputError):
+    """Another process runs the stack of this home."""
+
+
 class StackLock:
     """The right to run the stack of one home.
 
@@ -36,7 +40,8 @@ class StackLock:
         """Take the lock or refuse at once.
 
         Raises:
-            InputError: Another process holds it (its id is named), or the file cannot be written.
+            HomeTakenError: Another process holds it; its id is named.
+            InputError: The file cannot be written.
         """
         path = self._home / LOCK_FILE
         try:
@@ -50,7 +55,7 @@ class StackLock:
         except BlockingIOError as error:
             holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
             os.close(descriptor)
-            raise InputError(
+            raise HomeTakenError(
                 f"a stack is already running in {self._home} (process {holder or 'unknown'}): "
                 "stop it first, or set VIBE_HOME to another folder"
             ) from error

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import delete, func, insert, select
 
-from vibe_tasks.store.engine import Database, now
+from vibe_tasks.store.engine import Database, server_time
 from vibe_tasks.store.schema import job_history, job_history_archive
 
 _H = job_history.c
@@ -40,16 +40,18 @@ def archive_old_history(database: Database, days: float, *, batch: int = 1_000) 
         raise ValueError(f"days must be zero or more, got {days}")
     if batch < 1:
         raise ValueError(f"batch must be 1 or more, got {batch}")
+    # One look at the clock: rows that are written meanwhile must not keep us here for ever.
+    oldest_kept = server_time(database) - days * SECONDS_PER_DAY
+    old = (
+        select(_H.id)
+        .where(_H.timestamp < oldest_kept)
+        .order_by(_H.timestamp)
+        .limit(batch)
+        .with_for_update(skip_locked=True)
+    )
     moved = 0
     while True:
         with database.begin() as connection:
-            old = (
-                select(_H.id)
-                .where(_H.timestamp < now() - days * SECONDS_PER_DAY)
-                .order_by(_H.timestamp)
-                .limit(batch)
-                .with_for_update(skip_locked=True)
-            )
             ids = list(connection.execute(old).scalars())
             if not ids:
                 return moved

@@ -10,49 +10,50 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, bindparam, func, select, update
+from sqlalchemy import Connection, Row, bindparam, func, null, select, update
 
 from vibe_tasks.jobs import JobStatus, Publication
 from vibe_tasks.priority import Priority
+from vibe_tasks.store.claims import promote
 from vibe_tasks.store.engine import now
-from vibe_tasks.store.jobs import promote
-from vibe_tasks.store.schema import jobs
+from vibe_tasks.store.schema import READY, has_status, jobs
+from vibe_tasks.store.statement import Statement
 
 _J = jobs.c
-_READY = and_(_J.status == JobStatus.PENDING, _J.backoff_until.is_(None))
+_PENDING = has_status(JobStatus.PENDING)
 _MESSAGE = (_J.id, _J.name, _J.lane, _J.priority, _J.time_limit, _J.canvas, _J.args, _J.seq)
 
+_UNSENT = (
+    select(_J.seq)
+    .where(READY, _J.published_at.is_(None))
+    .order_by(_J.priority, _J.seq)
+    .limit(bindparam("most"))
+    .with_for_update(skip_locked=True)
+    .cte("unsent")
+)
 _TAKE = (
     update(jobs)
-    .where(
-        _J.seq.in_(
-            select(_J.seq)
-            .where(_READY, _J.published_at.is_(None))
-            .order_by(_J.priority, _J.seq)
-            .limit(bindparam("most"))
-            .with_for_update(skip_locked=True)
-        )
-    )
+    .where(_J.seq.in_(select(_UNSENT.c.seq)))
     .values(published_at=now())
     .returning(*_MESSAGE)
 )
-_RETURN = (
+_RETURN = Statement(
     update(jobs)
-    .where(_J.id == bindparam("job"), _J.status == JobStatus.PENDING)
-    .values(published_at=None)
+    .where(_J.id == bindparam("job", type_=_J.id.type), _PENDING)
+    .values(published_at=null())
 )
 _SENT_AT = select(_J.published_at).where(_J.id == bindparam("job"))
 _NEXT_DUE = select(func.min(_J.backoff_until) - now()).where(
-    _J.status == JobStatus.PENDING, _J.backoff_until.is_not(None)
+    _PENDING, _J.backoff_until.is_not(None)
 )
 _PUBLISHED_LANES = (
     select(_J.lane, _J.priority)
-    .where(_READY, _J.published_at.is_not(None), _J.published_at < now() - bindparam("grace"))
+    .where(READY, _J.published_at.is_not(None), _J.published_at < now() - bindparam("grace"))
     .distinct()
 )
 
 
-def publication_of(row: Row[Any]) -> Publication:
+def publication_of(row: Row[*tuple[Any, ...]]) -> Publication:
     """The message of a job, from its row."""
     return Publication(
         id=row.id,
@@ -87,9 +88,9 @@ def take_unpublished(connection: Connection, *, most: int = 500) -> tuple[Public
 
 def give_back(connection: Connection, job_ids: Iterable[str]) -> None:
     """These messages could not be sent: leave them to the dispatcher."""
-    rows = [{"job": job_id} for job_id in job_ids]
+    rows = [{"job": job_id} for job_id in sorted(job_ids)]
     if rows:
-        connection.execute(_RETURN, rows)
+        _RETURN.many(connection, rows)
 
 
 def seconds_to_next(connection: Connection) -> float | None:
@@ -130,7 +131,7 @@ def lost(
     gone = (
         update(jobs)
         .where(
-            _READY,
+            READY,
             _J.lane == lane,
             _J.priority == int(priority),
             _J.published_at < now() - grace,
@@ -150,3 +151,9 @@ def publications(connection: Connection, job_ids: Iterable[str]) -> tuple[Public
     rows = connection.execute(select(*_MESSAGE).where(_J.id.in_(wanted)))
     found = {row.id: publication_of(row) for row in rows}
     return tuple(found[job_id] for job_id in wanted if job_id in found)
+
+
+def forget_sent(connection: Connection) -> int:
+    """The broker is known to be empty: all messages are to be sent again; how many."""
+    gone = update(jobs).where(READY, _J.published_at.is_not(None)).values(published_at=None)
+    return connection.execute(gone).rowcount

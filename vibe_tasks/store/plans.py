@@ -48,11 +48,10 @@ def find_plan(connection: Connection, plan_id: str) -> dict[str, Any]:
         UnknownJobError: No such plan.
     """
     row = connection.execute(select(plans).where(_P.id == plan_id)).mappings().first()
-    if row is None:
-        row = latest_plan(connection, plan_id)
-    if row is None:
+    found = latest_plan(connection, plan_id) if row is None else dict(row)
+    if found is None:
         raise UnknownJobError(f"no plan {plan_id}")
-    return dict(row)
+    return found
 
 
 def latest_plan(connection: Connection, name: str) -> dict[str, Any] | None:
@@ -86,9 +85,7 @@ def find_task(connection: Connection, plan_id: str, task_id: str) -> dict[str, A
     Raises:
         UnknownJobError: No such task.
     """
-    statement = (
-        select(tasks).where(_T.plan_id == plan_id, _T.id == task_id).with_for_update()
-    )
+    statement = select(tasks).where(_T.plan_id == plan_id, _T.id == task_id).with_for_update()
     row = connection.execute(statement).mappings().first()
     if row is None:
         raise UnknownJobError(f"no task {task_id} in plan {plan_id}")
@@ -129,9 +126,7 @@ def block_dependants(connection: Connection, plan_id: str) -> tuple[str, ...]:
         _T.plan_id == plan_id, _T.status.in_((TaskStatus.DEAD, TaskStatus.CANCELLED))
     )
     cut = roots.cte("cut", recursive=True)
-    cut = cut.union(
-        select(_N.task_id).where(_N.plan_id == plan_id, _N.needs_id == cut.c.id)
-    )
+    cut = cut.union(select(_N.task_id).where(_N.plan_id == plan_id, _N.needs_id == cut.c.id))
     rows = connection.execute(
         update(tasks)
         .where(
@@ -158,9 +153,11 @@ def unblock_dependants(connection: Connection, plan_id: str) -> None:
 def task_counts(connection: Connection, plan_id: str) -> dict[str, int]:
     """How many of a plan's tasks have each status."""
     statement = (
-        select(_T.status, func.count()).where(_T.plan_id == plan_id).group_by(_T.status)
+        select(_T.status, func.count().label("number"))
+        .where(_T.plan_id == plan_id)
+        .group_by(_T.status)
     )
-    return {status: count for status, count in connection.execute(statement)}
+    return {row.status: row.number for row in connection.execute(statement)}
 
 
 def set_plan_status(connection: Connection, plan_id: str, status: str) -> bool:
@@ -179,9 +176,7 @@ def set_plan_status(connection: Connection, plan_id: str, status: str) -> bool:
 def plan_status(connection: Connection, plan_id: str) -> str:
     """A plan's status."""
     return str(
-        connection.execute(
-            select(_P.status).where(_P.id == plan_id).with_for_update()
-        ).scalar_one()
+        connection.execute(select(_P.status).where(_P.id == plan_id).with_for_update()).scalar_one()
     )
 
 
@@ -191,9 +186,7 @@ def job_of(
     """The id of the task's latest job of this kind and status."""
     statement = (
         select(_J.id)
-        .where(
-            _J.plan_id == plan_id, _J.task_id == task_id, _J.kind == kind, _J.status == status
-        )
+        .where(_J.plan_id == plan_id, _J.task_id == task_id, _J.kind == kind, _J.status == status)
         .order_by(_J.seq.desc())
         .limit(1)
     )
@@ -218,9 +211,9 @@ def jobs_of_plan(connection: Connection, plan_id: str) -> tuple[dict[str, Any], 
     return tuple(dict(row) for row in connection.execute(statement).mappings())
 
 
-_HEADING = select(
-    _P.id, _P.name, _P.plan_dir, _P.repo, _P.base_commit, _P.branch, _P.status
-).where(_P.id == bindparam("plan"))
+_HEADING = select(_P.id, _P.name, _P.plan_dir, _P.repo, _P.base_commit, _P.branch, _P.status).where(
+    _P.id == bindparam("plan")
+)
 _SPEC = select(_T.spec).where(_T.plan_id == bindparam("plan"), _T.id == bindparam("task"))
 
 

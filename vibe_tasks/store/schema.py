@@ -9,11 +9,16 @@ and a transition costs one statement.
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 from sqlalchemy import (
     JSON,
     BigInteger,
     CheckConstraint,
     Column,
+    ColumnElement,
+    Dialect,
     Double,
     ForeignKey,
     Index,
@@ -21,16 +26,42 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    TypeDecorator,
     UniqueConstraint,
+    and_,
+    literal_column,
     text,
 )
 
 from vibe_tasks.jobs import JobStatus
+from vibe_tasks.store.statement import encoded
 
 metadata = MetaData()
 
 Sequence = BigInteger().with_variant(Integer, "sqlite")
 """SQLite numbers rows by itself only where the type is INTEGER."""
+
+
+class JsonText(TypeDecorator[Any]):
+    """JSON in a TEXT column.
+
+    SQLite takes a column of type JSON for one of numbers: the result 1.0 would come back as 1,
+    and a large integer as a float.
+    """
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> str:  # noqa: ARG002
+        """The text that is stored."""
+        return encoded(value)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Any:  # noqa: ARG002
+        """The value that was stored; None also where there is none."""
+        return None if value is None else json.loads(value)
+
+
+Json = JSON().with_variant(JsonText(), "sqlite")
 
 _STATUSES = ", ".join(f"'{status}'" for status in JobStatus)
 
@@ -46,10 +77,12 @@ plans = Table(
     Column("repo", Text, nullable=False),
     Column("base_commit", Text, nullable=False),
     Column("branch", Text, nullable=False),
-    Column("spec", JSON, nullable=False),
+    Column("spec", Json, nullable=False),
     Column("created_at", Double, nullable=False),
     Column("ended_at", Double),
-    CheckConstraint("status IN ('running', 'completed', 'failed', 'cancelled', 'replaced')", name="plan_status"),
+    CheckConstraint(
+        "status IN ('running', 'completed', 'failed', 'cancelled', 'replaced')", name="plan_status"
+    ),
 )
 Index("idx_plans_name", plans.c.name, plans.c.created_at)
 
@@ -62,7 +95,7 @@ tasks = Table(
     Column("title", Text, nullable=False),
     Column("status", Text, nullable=False),
     Column("stage", Text),
-    Column("spec", JSON, nullable=False),
+    Column("spec", Json, nullable=False),
     Column("waiting_on", Integer, nullable=False),
     Column("fix_round", Integer, nullable=False),
     Column("max_fix_rounds", Integer, nullable=False),
@@ -94,8 +127,8 @@ jobs = Table(
     Column("priority", Integer, nullable=False),
     Column("effort", Integer, nullable=False),
     Column("status", Text, nullable=False),
-    Column("args", JSON, nullable=False),
-    Column("result", JSON),
+    Column("args", Json, nullable=False),
+    Column("result", Json),
     Column("error", Text),
     Column("retry_count", Integer, nullable=False),
     Column("max_retries", Integer, nullable=False),
@@ -107,7 +140,7 @@ jobs = Table(
     Column("lease_until", Double),
     Column("time_limit", Double),
     Column("unique_key", Text),
-    Column("canvas", JSON),
+    Column("canvas", Json),
     Column("plan_id", Text),
     Column("task_id", Text),
     Column("round", Integer, nullable=False),
@@ -119,29 +152,65 @@ jobs = Table(
     CheckConstraint("priority BETWEEN 0 AND 4", name="job_priority"),
 )
 
+
+def status(value: JobStatus) -> ColumnElement[str]:
+    """A status as a literal: neither database uses a partial index for a bound parameter."""
+    return literal_column(f"'{value}'", Text)
+
+
+def has_status(*values: JobStatus) -> ColumnElement[bool]:
+    """The condition that a job has one of these statuses, in literals."""
+    wanted = [status(value) for value in sorted(values)]
+    return jobs.c.status == wanted[0] if len(wanted) == 1 else jobs.c.status.in_(wanted)
+
+
+READY = and_(has_status(JobStatus.PENDING), jobs.c.backoff_until.is_(None))
+"""The condition of a job that may start now. Jobs whose wait is over become so by `promote`."""
+
 _READY = text("status = 'pending' AND backoff_until IS NULL")
 
 # The order in which jobs of a lane start; holds ready jobs alone, so that ten thousand jobs
 # with a countdown of an hour cost a claim nothing.
-Index("idx_jobs_ready", jobs.c.lane, jobs.c.priority, jobs.c.seq,
-      sqlite_where=_READY, postgresql_where=_READY)
+Index(
+    "idx_jobs_ready",
+    jobs.c.lane,
+    jobs.c.priority,
+    jobs.c.seq,
+    sqlite_where=_READY,
+    postgresql_where=_READY,
+)
 # Pending jobs by due time: what the dispatcher publishes next (L6).
 _WAITING = text("status = 'pending' AND backoff_until IS NOT NULL")
 Index("idx_backoff_ready", jobs.c.backoff_until, sqlite_where=_WAITING, postgresql_where=_WAITING)
 # The outbox: due and not yet published.
 _UNPUBLISHED = text("status = 'pending' AND backoff_until IS NULL AND published_at IS NULL")
-Index("idx_jobs_outbox", jobs.c.priority, jobs.c.seq,
-      sqlite_where=_UNPUBLISHED, postgresql_where=_UNPUBLISHED)
+Index(
+    "idx_jobs_outbox",
+    jobs.c.priority,
+    jobs.c.seq,
+    sqlite_where=_UNPUBLISHED,
+    postgresql_where=_UNPUBLISHED,
+)
 _RUNNING = text("status = 'processing'")
 Index("idx_jobs_lease", jobs.c.lease_until, sqlite_where=_RUNNING, postgresql_where=_RUNNING)
-_LIVE_KEY = text("unique_key IS NOT NULL AND status IN ('blocked', 'pending', 'processing')")
-Index("idx_jobs_unique", jobs.c.unique_key, unique=True,
-      sqlite_where=_LIVE_KEY, postgresql_where=_LIVE_KEY)
+LIVE_KEY = text("unique_key IS NOT NULL AND status IN ('blocked', 'pending', 'processing')")
+Index(
+    "idx_jobs_unique",
+    jobs.c.unique_key,
+    unique=True,
+    sqlite_where=LIVE_KEY,
+    postgresql_where=LIVE_KEY,
+)
 _DEAD = text("dead_at IS NOT NULL")
 Index("idx_jobs_dead", jobs.c.dead_at, sqlite_where=_DEAD, postgresql_where=_DEAD)
 _OF_PLAN = text("plan_id IS NOT NULL")
-Index("idx_jobs_plan", jobs.c.plan_id, jobs.c.task_id,
-      sqlite_where=_OF_PLAN, postgresql_where=_OF_PLAN)
+Index(
+    "idx_jobs_plan",
+    jobs.c.plan_id,
+    jobs.c.task_id,
+    sqlite_where=_OF_PLAN,
+    postgresql_where=_OF_PLAN,
+)
 
 
 def _history(name: str) -> Table:
@@ -186,8 +255,8 @@ events = Table(
     Column("source_app", Text, nullable=False),
     Column("session_id", Text, nullable=False),
     Column("hook_event_type", Text, nullable=False),
-    Column("payload", JSON, nullable=False),
-    Column("chat", JSON),
+    Column("payload", Json, nullable=False),
+    Column("chat", Json),
     Column("summary", Text),
     Column("model_name", Text),
     Column("timestamp", BigInteger, nullable=False),
@@ -224,8 +293,6 @@ agent_outputs = Table(
 Index("idx_agent_outputs_run", agent_outputs.c.run_id)
 Index("idx_agent_outputs_agent", agent_outputs.c.agent_name)
 
-HISTORY_COLUMNS = "job_id, from_status, status, attempt, worker_id, timestamp, details"
-
 VIEW = """
 CREATE VIEW view_dead_letter_queue AS
 SELECT id, name, kind, lane, plan_id, task_id, attempt AS attempts, retry_count, max_retries,
@@ -235,15 +302,15 @@ FROM jobs WHERE dead_at IS NOT NULL
 
 SQLITE_EXTRAS = (
     VIEW,
-    f"""
+    """
 CREATE TRIGGER trg_job_submitted AFTER INSERT ON jobs BEGIN
-  INSERT INTO job_history ({HISTORY_COLUMNS})
+  INSERT INTO job_history (job_id, from_status, status, attempt, worker_id, timestamp, details)
   VALUES (NEW.id, NULL, NEW.status, NEW.attempt, NEW.worker, NEW.status_updated_at, NULL);
 END
 """,
-    f"""
+    """
 CREATE TRIGGER trg_job_moved AFTER UPDATE OF status ON jobs WHEN OLD.status <> NEW.status BEGIN
-  INSERT INTO job_history ({HISTORY_COLUMNS})
+  INSERT INTO job_history (job_id, from_status, status, attempt, worker_id, timestamp, details)
   VALUES (NEW.id, OLD.status, NEW.status, NEW.attempt, COALESCE(NEW.worker, OLD.worker),
           NEW.status_updated_at, NEW.error);
 END
@@ -258,14 +325,14 @@ CREATE FUNCTION vibe_now() RETURNS double precision LANGUAGE sql STABLE AS
 $$ SELECT extract(epoch FROM statement_timestamp())::double precision $$
 """,
     VIEW,
-    f"""
+    """
 CREATE FUNCTION vibe_job_history() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
   IF TG_OP = 'INSERT' THEN
-    INSERT INTO job_history ({HISTORY_COLUMNS})
+    INSERT INTO job_history (job_id, from_status, status, attempt, worker_id, timestamp, details)
     VALUES (NEW.id, NULL, NEW.status, NEW.attempt, NEW.worker, NEW.status_updated_at, NULL);
   ELSE
-    INSERT INTO job_history ({HISTORY_COLUMNS})
+    INSERT INTO job_history (job_id, from_status, status, attempt, worker_id, timestamp, details)
     VALUES (NEW.id, OLD.status, NEW.status, NEW.attempt, COALESCE(NEW.worker, OLD.worker),
             NEW.status_updated_at, NEW.error);
   END IF;

@@ -11,6 +11,7 @@ uses a partial index for `status = ?`.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
@@ -25,9 +26,12 @@ Row = tuple[Any, ...]
 
 DIALECTS: Mapping[str, Dialect] = {
     "sqlite": sqlite.dialect(paramstyle="named"),
-    "postgresql": psycopg.dialect(),
+    "postgresql": psycopg.dialect(),  # type: ignore[no-untyped-call]
 }
 """How statements are written: with named parameters on both."""
+
+_PLACES = {"sqlite": r":{}\b", "postgresql": r"%\({}\)s(?:::\w+)?"}
+"""How a parameter stands in the text."""
 
 _encoder = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
 
@@ -51,16 +55,20 @@ class Statement:
         if found is None:
             clause = self._clauses[dialect] if isinstance(self._clauses, Mapping) else self._clauses
             compiled = clause.compile(dialect=DIALECTS[dialect])  # type: ignore[attr-defined]
-            fixed = {name for name, value in compiled.params.items() if value is not None}
-            if fixed:
-                raise TypeError(f"write these as literals: {', '.join(sorted(fixed))}: {compiled}")
-            found = self._texts[dialect] = str(compiled)
+            found = str(compiled)
+            for name, value in compiled.params.items():
+                if type(value) is int:  # such as the OFFSET 0 that comes with a LIMIT
+                    found = re.sub(_PLACES[dialect].format(re.escape(name)), str(value), found)
+                elif value is not None:
+                    raise TypeError(f"write {name} as a literal: {found}")
+            self._texts[dialect] = found
         return found
 
     def first(self, connection: Connection, values: Values) -> Row | None:
         """Run it and return its first row."""
-        row: Row | None = self._run(connection, values).fetchone()
-        return row
+        # All rows are fetched: a statement that is not finished has not been committed.
+        rows = self.all(connection, values)
+        return rows[0] if rows else None
 
     def all(self, connection: Connection, values: Values) -> list[Row]:
         """Run it and return its rows."""

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, func, or_, select
 
 from vibe_tasks.jobs import JobStatus
 from vibe_tasks.store.engine import now
-from vibe_tasks.store.schema import jobs
+from vibe_tasks.store.schema import has_status, jobs
 
 _J = jobs.c
 
@@ -45,16 +45,16 @@ def get_queue_stats(connection: Connection, *, lane: str | None = None) -> Queue
     oldest = (
         select(_J.lane, now() - func.min(func.coalesce(_J.backoff_until, _J.status_updated_at)))
         .where(
-            _J.status == JobStatus.PENDING,
+            has_status(JobStatus.PENDING),
             or_(_J.backoff_until.is_(None), _J.backoff_until <= now()),
         )
         .group_by(_J.lane)
     )
     dead = select(func.count()).select_from(jobs).where(_J.dead_at.is_not(None))
     if lane is not None:
-        counts, oldest, dead = (
-            counts.where(_J.lane == lane), oldest.where(_J.lane == lane), dead.where(_J.lane == lane),
-        )  # fmt: skip
+        counts = counts.where(_J.lane == lane)
+        oldest = oldest.where(_J.lane == lane)
+        dead = dead.where(_J.lane == lane)
     lanes: dict[str, dict[str, int]] = {}
     for name, status, number in connection.execute(counts):
         lanes.setdefault(name, {})[status] = number

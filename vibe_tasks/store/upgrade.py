@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,10 @@ from sqlalchemy import text
 from vibe_tasks.errors import InputError, SchemaError
 from vibe_tasks.store.engine import Database, check_reachable
 from vibe_tasks.store.schema import metadata
-from vibe_tasks.store.version import SCHEMA_VERSION, found_version
+from vibe_tasks.store.version import SCHEMA_VERSION, version_in, wait_for_others
+
+VERSIONS = Path(__file__).parent / "migrations" / "versions"
+"""Where the versions are: one file each, named by its number."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,32 +34,33 @@ class Moved:
     after: int
 
 
-def upgrade(database: Database, *, to: int = SCHEMA_VERSION) -> Moved:
+def upgrade(database: Database, *, to: int = SCHEMA_VERSION, versions: Path = VERSIONS) -> Moved:
     """Bring the schema up to this version; nothing happens when it is there already.
 
+    All versions are one transaction: what dies half way leaves the schema as it was.
+
     Raises:
-        SchemaError: The database is newer than this program.
+        SchemaError: The database is newer than this program, or somebody else's.
+        UnavailableError: It does not answer.
     """
-    check_reachable(database)
-    before = _understood(database)
-    if before < to:
-        _run(database, to, up=True)
-    return Moved(before=before, after=found_version(database) or 0)
+    return _move(database, lambda before: max(before, to), versions)
 
 
-def downgrade(database: Database, *, to: int) -> Moved:
+def downgrade(database: Database, *, to: int, versions: Path = VERSIONS) -> Moved:
     """Take the schema back to this version; 0 removes all tables and what is in them.
 
     Raises:
         InputError: The database is older than that already.
+        SchemaError: It is newer than this program, or somebody else's.
+        UnavailableError: It does not answer.
     """
-    check_reachable(database)
-    before = _understood(database)
-    if to > before:
-        raise InputError(f"the ledger has schema {before}; it cannot be taken down to {to}")
-    if to < before:
-        _run(database, to, up=False)
-    return Moved(before=before, after=found_version(database) or 0)
+
+    def target(before: int) -> int:
+        if to > before:
+            raise InputError(f"the ledger has schema {before}; it cannot be taken down to {to}")
+        return to
+
+    return _move(database, target, versions)
 
 
 def differences(database: Database) -> tuple[str, ...]:
@@ -70,21 +75,24 @@ def differences(database: Database) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _understood(database: Database) -> int:
-    version = found_version(database) or 0
-    if version > SCHEMA_VERSION:
-        raise SchemaError(
-            f"the ledger has schema {version}, newer than this program's {SCHEMA_VERSION}; "
-            "upgrade vibe_tasks"
-        )
-    return version
-
-
-def _run(database: Database, to: int, *, up: bool) -> None:
+def _move(database: Database, target: Callable[[int], int], versions: Path) -> Moved:
+    check_reachable(database)
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    config.set_main_option("path_separator", "os")
-    target = f"{to:04d}" if to else "base"
-    with database.engine.connect() as connection:
-        config.attributes["connection"] = connection
-        (command.upgrade if up else command.downgrade)(config, target)
+    config.set_main_option("script_location", str(VERSIONS.parent))
+    config.set_main_option("version_locations", str(versions))
+    config.set_main_option("path_separator", "newline")
+    newest = max(int(path.name[:4]) for path in versions.glob("[0-9]*.py"))
+    with database.begin() as connection:
+        wait_for_others(connection)
+        before = version_in(connection) or 0
+        if before > newest:
+            raise SchemaError(
+                f"the ledger has schema {before}, newer than this program's {newest}; "
+                "upgrade vibe_tasks"
+            )
+        after = target(before)
+        if after != before:
+            config.attributes["connection"] = connection
+            move = command.upgrade if after > before else command.downgrade
+            move(config, f"{after:04d}" if after else "base")
+    return Moved(before=before, after=after)

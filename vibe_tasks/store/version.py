@@ -5,7 +5,7 @@ Kept apart from `upgrade`, so that a worker starts without importing Alembic.
 
 from __future__ import annotations
 
-from sqlalchemy import inspect, text
+from sqlalchemy import Connection, inspect, text
 
 from vibe_tasks.errors import SchemaError
 from vibe_tasks.store.engine import Database, check_reachable
@@ -16,12 +16,25 @@ SCHEMA_VERSION = 1
 
 
 def found_version(database: Database) -> int | None:
-    """The database's schema version; None when it has no schema of ours."""
+    """The database's schema version; None when it has no schema.
+
+    Raises:
+        SchemaError: It has somebody else's schema.
+    """
     with database.read() as connection:
-        if not inspect(connection).has_table("alembic_version"):
-            return None
-        name = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
-    return None if name is None else int(name)
+        return version_in(connection)
+
+
+def version_in(connection: Connection) -> int | None:
+    """As `found_version`, on an open connection."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    name = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    if name is None:
+        return None
+    if not str(name).isdecimal():
+        raise SchemaError(f"the database is no ledger of vibe_tasks: its version is {name!r}")
+    return int(name)
 
 
 def require_current(database: Database) -> None:
@@ -55,16 +68,24 @@ def create(database: Database) -> None:
     processes come at once, one builds and the others find it built.
     """
     with database.begin() as connection:
-        if not database.is_sqlite:
-            connection.execute(text("SELECT pg_advisory_xact_lock(827309)"))
+        wait_for_others(connection)
         if inspect(connection).has_table("jobs"):
             return
         metadata.create_all(connection)
         for statement in SQLITE_EXTRAS if database.is_sqlite else POSTGRES_EXTRAS:
             connection.exec_driver_sql(statement)
         connection.execute(
-            text("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)")
+            text(
+                "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL, "
+                "CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num))"
+            )
         )
         connection.execute(
             text("INSERT INTO alembic_version VALUES (:name)"), {"name": f"{SCHEMA_VERSION:04d}"}
         )
+
+
+def wait_for_others(connection: Connection) -> None:
+    """Let one process at a time change the schema, until the end of this transaction."""
+    if connection.dialect.name == "postgresql":  # on SQLite the transaction does it
+        connection.execute(text("SELECT pg_advisory_xact_lock(827309)"))

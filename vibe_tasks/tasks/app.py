@@ -13,6 +13,9 @@ from vibe_tasks.tasks import queues, resources, steps
 from vibe_tasks.tasks.schedule import SCHEDULE
 
 
+LOG_FORMAT = "%(asctime)s %(levelname)s %(processName)s"
+
+
 def _result_backend(broker: str) -> str:
     """Our backend; what is no job of ours keeps its result in the broker's Redis."""
     url = broker.removeprefix("redis+") if broker.startswith("redis+socket:") else broker
@@ -56,8 +59,8 @@ def make_app() -> Celery:
         worker_redirect_stdouts=False,
         worker_send_task_events=False,
         task_store_errors_even_if_ignored=False,
-        worker_log_format="%(asctime)s %(levelname)s %(processName)s %(message)s",
-        worker_task_log_format="%(asctime)s %(levelname)s %(processName)s %(task_name)s[%(task_id)s] %(message)s",
+        worker_log_format=f"{LOG_FORMAT} %(message)s",
+        worker_task_log_format=f"{LOG_FORMAT} %(task_name)s[%(task_id)s] %(message)s",
         imports=["vibe_tasks.tasks.work", "vibe_tasks.tasks.upkeep", *chosen.imports],
         beat_schedule=dict(SCHEDULE),
         beat_schedule_filename=str(resources.home() / "beat-schedule"),

@@ -9,7 +9,7 @@ from vibe_tasks.errors import InputError
 from vibe_tasks.priority import parse_priority
 from vibe_tasks.tasks import resources
 from vibe_tasks.tasks.app import app
-from vibe_tasks.tasks.queues import lane_queue
+from vibe_tasks.tasks.queues import check_lane, lane_queue
 from vibe_tasks.tasks.task import LedgerTask
 
 
@@ -65,7 +65,7 @@ def job(
         urgency = parse_priority(priority)
     except ValueError as error:
         raise InputError(str(error)) from error
-    serve(lane)
+    serve(check_lane(lane))
     options: dict[str, Any] = {
         "base": LedgerTask, "lane": lane, "urgency": urgency, "effort": effort,
         "max_retries": resources.settings().max_retries if max_retries is None else max_retries,

@@ -7,14 +7,16 @@ messages (two round trips for each) is not paid for.
 
 from __future__ import annotations
 
+import re
+
 from kombu import Exchange, Queue
 from kombu.transport.redis import Channel
 
+from vibe_tasks.errors import InputError
+from vibe_tasks.jobs import LANES as LANES  # of the broker's queues too
 from vibe_tasks.priority import Priority
 
-LANES = ("deploy", "qa", "code", "control")
-"""The lanes every deployment has. Among equal priorities the broker looks into them in this
-order, so that work in hand is finished before new work is begun."""
+LANE_NAME = re.compile(r"[A-Za-z0-9._@-]+")
 
 PRIORITY_STEPS = [int(priority) for priority in Priority]
 """A list in the broker for each of our levels. On Redis a lower number is sooner, as ours."""
@@ -25,6 +27,17 @@ TRANSPORT_OPTIONS = {
     "socket_keepalive": True,
     "health_check_interval": 25,
 }
+
+
+def check_lane(lane: object) -> str:
+    """The name, where it can be a lane's.
+
+    Raises:
+        InputError: It cannot: a worker's `-Q` could not name it, or the broker's lists would mix.
+    """
+    if not isinstance(lane, str) or not LANE_NAME.fullmatch(lane):
+        raise InputError(f"lane must be of letters, digits and . _ - @, got {lane!r}")
+    return lane
 
 
 def lane_queue(lane: str) -> Queue:

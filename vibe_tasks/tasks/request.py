@@ -6,14 +6,18 @@ attempt ended; its parent does.
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from billiard.einfo import ExceptionWithTraceback
 from billiard.exceptions import WorkerLostError
 from celery.worker.request import Request
 
-from vibe_tasks.flow import attempts
+from vibe_tasks.errors import IllegalMoveError, UnknownJobError
+from vibe_tasks.flow import attempts, control
 from vibe_tasks.tasks import resources
+
+log = logging.getLogger(__name__)
 
 
 class LedgerRequest(Request):
@@ -37,6 +41,14 @@ class LedgerRequest(Request):
         return super().on_failure(
             exc_info, send_failed_event=send_failed_event, return_ok=return_ok
         )
+
+    def _announce_revoked(self, reason: str, terminated: bool, signum: str, expired: bool) -> None:
+        """Somebody revoked the task: the job is cancelled, whatever worker would get it next."""
+        try:
+            control.cancel_job(resources.ledger(), self.id, f"revoked: {reason}")
+        except (UnknownJobError, IllegalMoveError) as error:
+            log.info("nothing to cancel: %s", error)
+        super()._announce_revoked(reason, terminated, signum, expired)
 
     def _lost(self, why: str) -> None:
         attempts.lose(resources.ledger(), self.id, self.hostname, why, uniform=resources.uniform)

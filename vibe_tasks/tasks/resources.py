@@ -14,6 +14,7 @@ import tomllib
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from urllib.parse import quote
 
 from vibe_tasks.addresses import socket_path
 from vibe_tasks.errors import SchemaError, SettingsError
@@ -59,7 +60,7 @@ def settings() -> Settings:
 
 def home() -> Path:
     """The folder of the ledger, logs and worktrees, absolute."""
-    return Path(settings().home).expanduser().absolute()
+    return Path(settings().home).expanduser().resolve()
 
 
 def database_url() -> str:
@@ -69,7 +70,7 @@ def database_url() -> str:
 
 def broker_url() -> str:
     """The broker's URL; the embedded Valkey's socket unless set otherwise."""
-    return settings().broker_url or f"redis+socket://{broker_socket()}"
+    return settings().broker_url or f"redis+socket://{quote(str(broker_socket()))}"
 
 
 def broker_socket() -> Path:

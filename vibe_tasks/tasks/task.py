@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from celery import Task
@@ -18,7 +18,7 @@ from celery.result import AsyncResult, EagerResult
 from celery.utils import gen_unique_id
 from kombu.utils.functional import maybe_list
 
-from vibe_tasks.errors import Cancel, InputError, LeaseLostError, Snooze, TransientError
+from vibe_tasks.errors import AttemptError, Cancel, InputError, LeaseLostError, Snooze, TransientError
 from vibe_tasks.failures import FailureKind, classify, describe
 from vibe_tasks.flow import attempts
 from vibe_tasks.jobs import Claim, NewJob, Publication
@@ -26,25 +26,19 @@ from vibe_tasks.priority import Priority, parse_priority
 from vibe_tasks.store import jobs
 from vibe_tasks.store.outbox import shown
 from vibe_tasks.tasks import canvas, publisher, resources
+from vibe_tasks.tasks.options import (
+    canvas_of,
+    check_options,
+    delay_of,
+    lane_of,
+    moment_of,
+    time_limit_of,
+)
 
 log = logging.getLogger(__name__)
 
-UNSUPPORTED = {"expires"}
-"""Options of `apply_async` that a job cannot honour; taking them silently would be a lie."""
-
-CANVAS = {
-    "link": "callbacks",
-    "link_error": "errbacks",
-    "chain": "chain",
-    "chord": "chord",
-    "group_id": "group_id",
-    "group_index": "group_index",
-    "root_id": "root_id",
-    "parent_id": "parent_id",
-    "shadow": "shadow",
-    "replaced_task_nesting": "replaced_task_nesting",
-}
-"""What Celery needs at each publication: names in `apply_async`, and in the message."""
+EAGER_OPTIONS = ("chain", "chord", "group_id")
+"""What `task_always_eager` needs of a call's options; priorities and delays mean nothing there."""
 
 
 class LedgerTask(Task):
@@ -69,6 +63,7 @@ class LedgerTask(Task):
     max_retries = 3
     retry_base: float | None = None
     kind = "call"
+    resultrepr_maxsize = 200  # for log lines and Flower; the ledger has the whole result
 
     # --- the producer's side ---
 
@@ -95,9 +90,10 @@ class LedgerTask(Task):
         if self.typing:
             self._check_signature(args or (), kwargs or {})
         if self.app.conf.task_always_eager:
+            passed = {name: options[name] for name in EAGER_OPTIONS if name in options}
             return super().apply_async(
                 args, kwargs, task_id=task_id, link=link, link_error=link_error, shadow=shadow,
-                **{name: options[name] for name in options if name in {"chain", "chord", "group_id"}},
+                **passed,
             )  # fmt: skip
         options |= {
             "link": maybe_list(link), "link_error": maybe_list(link_error), "shadow": shadow,
@@ -110,18 +106,19 @@ class LedgerTask(Task):
             publisher.publish(self.app, ledger, [publication(job)])
         return self.AsyncResult(submitted.id)
 
-    def submit_many(self, calls: Iterable[Any], *, priority: Any = None) -> list[AsyncResult]:
+    def submit_many(self, calls: Iterable[Any], *, priority: Any = None) -> list[AsyncResult | EagerResult]:
         """Submit one job for each call in one transaction and one round trip to the broker.
 
         Args:
             calls: For each job a tuple of positional or a mapping of keyword arguments.
             priority: A name or our number; the task's own by default.
         """
-        made = []
-        for call in calls:
-            args, kwargs = ((), call) if isinstance(call, dict) else (tuple(call), {})
+        split = [((), call) if isinstance(call, dict) else (tuple(call), {}) for call in calls]
+        for args, kwargs in split:
             self._check_signature(args, kwargs)
-            made.append(self.new_job(args, kwargs, None, {"priority": priority}))
+        if self.app.conf.task_always_eager:
+            return [self.apply_async(args, kwargs) for args, kwargs in split]
+        made = [self.new_job(args, kwargs, None, {"priority": priority}) for args, kwargs in split]
         ledger = resources.ledger()
         with ledger.begin() as connection:
             self._submit(connection, made)
@@ -136,35 +133,29 @@ class LedgerTask(Task):
         options: dict[str, Any],
     ) -> NewJob:
         """The job that a call with these options makes."""
-        refused = UNSUPPORTED & {name for name, value in options.items() if value is not None}
-        if refused:
-            raise InputError(f"{self.name}: a job has no option {', '.join(sorted(refused))}")
         urgency = options.get("priority")
         base = resources.settings().retry_base if self.retry_base is None else self.retry_base
-        carried = {
-            CANVAS[name]: value
-            for name, value in options.items()
-            if name in CANVAS and value is not None
-        }
         try:
+            check_options(options)
+            limit = time_limit_of(options)
             return NewJob(
                 id=task_id or gen_unique_id(),
                 name=self.name,
                 kind=self.kind,
-                lane=options.get("lane") or options.get("queue") or self.lane or "code",
+                lane=lane_of(options) or self.lane or "code",
                 priority=self.urgency if urgency is None else parse_priority(urgency),
                 effort=self.effort,
                 args=tuple(args),
                 kwargs=kwargs,
                 max_retries=self.max_retries,
                 retry_base=base,
-                delay=max(0.0, float(options.get("countdown") or 0)),
-                due_at=_epoch(options.get("eta")),
-                time_limit=options.get("time_limit") or self.time_limit,
+                delay=delay_of(options),
+                due_at=moment_of(options),
+                time_limit=self.time_limit if limit is None else limit,
                 unique_key=options.get("unique_key"),
-                canvas=carried or None,
+                canvas=canvas_of(options),
             )
-        except ValueError as error:
+        except (ValueError, InputError) as error:
             raise InputError(f"{self.name}: {error}") from error
 
     def _submit(self, connection: Any, made: list[NewJob]) -> tuple[jobs.Submitted, ...]:
@@ -197,11 +188,17 @@ class LedgerTask(Task):
             )  # fmt: skip
         wait = countdown
         if eta is not None:
-            wait = max(0.0, (_epoch(eta) or 0.0) - resources.wall_clock())
+            wait = max(0.0, (moment_of({"eta": eta}) or 0.0) - resources.wall_clock())
         asked = Retry("asked for a retry", exc=exc, when=wait)
         if throw:
             raise asked from exc
         return asked
+
+    def replace(self, sig: Any) -> Any:
+        """Refused: a job's row is its own, and another job needs another id."""
+        raise NotImplementedError(
+            f"{self.name}: a job has no replace(); submit {sig!r}, or make it a chain"
+        )
 
     # --- the worker's side ---
 
@@ -235,9 +232,9 @@ class LedgerTask(Task):
         with resources.ledger().begin() as connection:
             jobs.complete_job(connection, claim.id, claim.attempt, result)
             linked = canvas.take_following(self, result)
-            if linked:
-                jobs.submit(connection, linked, published=True)
-        return result, [publication(job) for job in linked]
+            submitted = jobs.submit(connection, linked, published=True) if linked else ()
+        due = {each.id for each in submitted if each.fresh and each.due}
+        return result, [publication(job) for job in linked if job.id in due]
 
     def _attempt(self, claim: Claim) -> Any:
         try:
@@ -250,6 +247,9 @@ class LedgerTask(Task):
             raise
         except Exception as error:  # noqa: BLE001  the edge of user code: whatever it raises is recorded
             return self._settle(claim, error)
+        except SystemExit as error:
+            # Let out, it would end the pool's process, and the job count as lost.
+            return self._settle(claim, AttemptError(f"the job called exit({error.code})"))
         publisher.publish(self.app, resources.ledger(), following)
         return result
 
@@ -307,10 +307,3 @@ def ending_of(error: BaseException) -> attempts.Ending:
 def _finished(value: Any) -> Any:
     """The value, or what the coroutine comes to that an `async def` job returned."""
     return asyncio.run(value) if asyncio.iscoroutine(value) else value
-
-
-def _epoch(eta: datetime | str | None) -> float | None:
-    if eta is None:
-        return None
-    moment = datetime.fromisoformat(eta) if isinstance(eta, str) else eta
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

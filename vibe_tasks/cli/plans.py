@@ -1,0 +1,108 @@
+"""`vibe plans`: plans and their tasks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from vibe_tasks.cli.commands import Group
+from vibe_tasks.cli.jobs import limit_option
+from vibe_tasks.cli.ledger import open_ledger
+from vibe_tasks.cli.live import detail, stage, timing
+from vibe_tasks.cli.printing import counted, json_option, moment, print_json, print_table, short_id
+from vibe_tasks.cli.report import print_report, report_of
+from vibe_tasks.flow import control
+from vibe_tasks.store import outbox
+from vibe_tasks.store import plans as rows
+from vibe_tasks.store.watching import plan_board
+
+
+@click.group(cls=Group)
+def plans() -> None:
+    """List, show, cancel and approve plans.
+
+    A PLAN is named by its id or by its name, which means the latest of that name.
+    """
+
+
+@plans.command("list", example="vibe plans list")
+@limit_option
+@json_option
+def list_(limit: int, as_json: bool) -> None:
+    """List plans, newest first."""
+    with open_ledger() as ledger, ledger.read() as connection:
+        found = rows.list_plans(connection, limit=limit)
+        counts = {row["id"]: rows.task_counts(connection, row["id"]) for row in found}
+    if as_json:
+        print_json([{**row, "tasks": counts[row["id"]]} for row in found])
+        return
+    print_table(
+        ("PLAN", "STATUS", "DEPLOYED", "STARTED", "BRANCH", "REPOSITORY"),
+        [
+            (row["id"], row["status"], _share(counts[row["id"]]), moment(row["created_at"]),
+             row["branch"], row["repo"])
+            for row in found
+        ],
+        empty="no plans",
+    )  # fmt: skip
+
+
+@plans.command(example="vibe plans show todo-api --json")
+@click.argument("plan")
+@json_option
+def show(plan: str, as_json: bool) -> None:
+    """Show a plan's tasks and its report."""
+    with open_ledger() as ledger:
+        with ledger.read() as connection:
+            found = rows.find_plan(connection, plan)
+            board = plan_board(connection, found["id"])
+        report = report_of(ledger, found["id"])
+    if as_json:
+        print_json({"id": found["id"], **report})
+        return
+    print_table(
+        ("TASK", "STAGE", "TIME", "FIXES", "JOB", "WHAT"),
+        [
+            (task.id, stage(task), timing(task), task.fix_round,
+             short_id(task.job_id) if task.job_id else None, detail(task))
+            for task in board
+        ],
+        empty="no tasks",
+    )  # fmt: skip
+    click.echo()
+    print_report(report, repo=found["repo"])
+
+
+@plans.command(example="vibe plans cancel todo-api")
+@click.argument("plan")
+@click.option("--reason", default="cancelled by hand", show_default=True)
+@json_option
+def cancel(plan: str, reason: str, as_json: bool) -> None:
+    """Cancel whatever of a plan has not ended; what is deployed stays on the branch."""
+    with open_ledger() as ledger:
+        count = control.cancel_plan(ledger, plan, reason)
+    if as_json:
+        print_json({"plan": plan, "cancelled_jobs": count})
+    else:
+        click.echo(f"plan {plan} is cancelled, {counted(count, 'job')} with it")
+
+
+@plans.command(example="vibe plans approve todo-api\nvibe plans approve todo-api store")
+@click.argument("plan")
+@click.argument("task", required=False)
+@json_option
+def approve(plan: str, task: str | None, as_json: bool) -> None:
+    """Let deploys go on that wait for a person: of one TASK, or all that wait now."""
+    with open_ledger() as ledger:
+        following = control.approve(ledger, plan, task)
+        with ledger.begin() as connection:  # the dispatcher sends them
+            outbox.give_back(connection, [each.id for each in following])
+    if as_json:
+        print_json({"plan": plan, "approved": [each.id for each in following]})
+    else:
+        click.echo(f"approved {counted(len(following), 'deploy')} of {plan}")
+
+
+def _share(counts: dict[str, Any]) -> str:
+    return f"{counts.get('deployed', 0)}/{sum(counts.values())}"

@@ -1,0 +1,198 @@
+"""`vibe run`: a plan from its file to its report."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from vibe_tasks.cli.commands import Command
+from vibe_tasks.cli.crew import Crew
+from vibe_tasks.cli.interruption import Interruption
+from vibe_tasks.cli.lanes import served_lanes
+from vibe_tasks.cli.ledger import open_ledger
+from vibe_tasks.cli.live import LiveView
+from vibe_tasks.cli.plain import PlainView, QuietView
+from vibe_tasks.cli.printing import json_option, note, print_json
+from vibe_tasks.cli.report import print_report, report_of
+from vibe_tasks.cli.watching import View, watch
+from vibe_tasks.errors import SettingsError
+from vibe_tasks.flow.submission import Prepared, Submission, prepare, read_plan, submit_plan
+from vibe_tasks.store import outbox
+from vibe_tasks.store.engine import Database
+from vibe_tasks.store.watching import newest
+from vibe_tasks.tasks import resources
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """What is asked for.
+
+    Attributes:
+        source: The plan's file.
+        again: The command that goes on with it.
+        agent: Another default agent.
+        processes: Processes of the worker.
+        as_json: Print the report as JSON and nothing else.
+        fresh: Start over.
+    """
+
+    source: Path
+    again: str
+    agent: str | None = None
+    processes: int
+    as_json: bool = False
+    fresh: bool = False
+
+
+def default_processes() -> int:
+    """Processes of the embedded worker: one for each processor, at least two."""
+    return max(2, os.cpu_count() or 1)
+
+
+workers_option = click.option(
+    "--workers", "processes", type=click.IntRange(1, 256), default=default_processes, metavar="N",
+    help="Jobs that run at once; by default one for each processor, and at least 2.",
+)  # fmt: skip
+
+
+@click.command(cls=Command, example="vibe run plan.yaml --workers 4")
+@click.argument("plan", type=click.Path(path_type=Path))
+@click.option("--agent", metavar="NAME", help="The plan's agent to use where a task names none.")
+@workers_option
+@json_option
+@click.option("--fresh", is_flag=True, help="Start over; the old branch is kept as vibe/NAME.N.")
+def run(
+    plan: Path,
+    agent: str | None,
+    processes: int,
+    as_json: bool,
+    fresh: bool,
+) -> None:
+    """Run the plan in the file PLAN to its end.
+
+    Starts broker, workers and dispatcher on this machine and stops them at the end, unless
+    VIBE_BROKER_URL names a deployment or `vibe up` runs. An interrupted run goes on where it
+    stopped when it is started again. The result is the branch vibe/NAME of the plan's repository.
+    """
+    again = f"vibe run {plan}" + (f" --agent {agent}" if agent else "")
+    report = carry_out(
+        Run(
+            source=plan, again=again, agent=agent, processes=processes, as_json=as_json, fresh=fresh
+        )
+    )
+    click.get_current_context().exit(exit_code(report))
+
+
+def exit_code(report: dict[str, Any]) -> int:
+    """0 when every task is deployed, else 1."""
+    return 0 if report["outcome"] == "completed" else 1
+
+
+def carry_out(wanted: Run) -> dict[str, Any]:
+    """Run the plan, show its progress and print its report, which is returned too.
+
+    Raises:
+        InputError: The plan, a setting or a server is not as it must be.
+        KeyboardInterrupt: Somebody stopped us; says how to go on.
+    """
+    prepared = prepare(
+        read_plan(wanted.source, agent=wanted.agent), wanted.source, home=resources.home()
+    )
+    log_to_file()
+    with open_ledger() as ledger:
+        submission = _work_off(ledger, prepared, wanted)
+        report = report_of(ledger, submission.plan_id)
+    if wanted.as_json:
+        print_json(report)
+    else:
+        print_report(report, repo=str(prepared.repository.path))
+    return report
+
+
+def log_to_file() -> None:
+    """Send warnings to a file, where they do not break the view."""
+    folder = resources.make_home() / "logs"
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        handler = logging.FileHandler(folder / "vibe.log", encoding="utf-8", delay=True)
+    except OSError as error:
+        raise SettingsError(f"VIBE_HOME: cannot use {folder}: {error.strerror}") from error
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(logging.WARNING)
+
+
+def _work_off(ledger: Database, prepared: Prepared, wanted: Run) -> Submission:
+    with ledger.read() as connection:
+        mark = newest(connection)
+    with ExitStack() as closing:
+        with Interruption() as interruption:  # a plan is accepted whole or not at all
+            submission, poll = _begin(ledger, prepared, wanted, closing)
+            interruption.obey()
+        if not wanted.as_json:
+            _introduce(prepared, submission)
+        console = Console(stderr=True)
+        view: View
+        if console.is_terminal and not console.is_dumb_terminal:
+            view = closing.enter_context(LiveView(console, submission.plan_id, prepared.plan.name))
+        else:
+            view = QuietView() if wanted.as_json else PlainView(submission.plan_id, mark)
+        try:
+            with Interruption() as interruption:
+                watch(
+                    ledger, submission.plan_id, prepared.plan.name,
+                    view=view, poll=poll, interruption=interruption,
+                )  # fmt: skip
+        except KeyboardInterrupt:
+            view.say("stopping; Ctrl-C again stops at once")
+            raise KeyboardInterrupt(
+                f"interrupted; the work is safe in the ledger, go on with: {wanted.again}"
+            ) from None
+    return submission
+
+
+def _begin(
+    ledger: Database, prepared: Prepared, wanted: Run, closing: ExitStack
+) -> tuple[Submission, Callable[[], None]]:
+    """Hand the plan over to whoever works; the submission and what keeps that going."""
+    if resources.settings().broker_url:
+        # Celery and redis take a third of a second to import: only here.
+        hand_over = import_module("vibe_tasks.cli.submit").hand_over
+        return hand_over(wanted.source, agent=wanted.agent, fresh=wanted.fresh), _nothing
+    submission = submit_plan(ledger, prepared, fresh=wanted.fresh)
+    crew = closing.enter_context(
+        Crew(
+            ledger, resources.home(),
+            processes=wanted.processes, lanes=served_lanes(prepared.plan),
+        )
+    )  # fmt: skip
+    crew.join()
+    if not crew.owns:  # the dispatcher of a stack that runs already finds them in the outbox
+        with ledger.begin() as connection:
+            outbox.give_back(connection, [each.id for each in submission.following])
+    return submission, crew.poll
+
+
+def _nothing() -> None:
+    """A deployment keeps itself running."""
+
+
+def _introduce(prepared: Prepared, submission: Submission) -> None:
+    plan = prepared.plan
+    if submission.set_aside:
+        note(f"the earlier branch is kept as {submission.set_aside}")
+    how = "going on with" if submission.resumed else "plan"
+    note(
+        f"{how} {plan.name}: {len(plan.tasks)} tasks, "
+        f"branch {prepared.branch} in {prepared.repository.path}"
+    )

@@ -1,0 +1,83 @@
+"""`vibe status`: how much waits where, for how long, and who works."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from vibe_tasks.cli.commands import Command
+from vibe_tasks.cli.interruption import Interruption
+from vibe_tasks.cli.ledger import open_ledger
+from vibe_tasks.cli.printing import json_option, print_json, print_table, span
+from vibe_tasks.cli.workers import print_workers, registry
+from vibe_tasks.jobs import JobStatus
+from vibe_tasks.store.engine import Database
+from vibe_tasks.store.stats import get_queue_stats
+from vibe_tasks.store.watching import oldest_unsent
+from vibe_tasks.store.workers import list_workers
+from vibe_tasks.tasks import resources
+
+LOOK = 1.0
+"""Seconds between two pictures of `--watch`."""
+
+
+@click.command(cls=Command, example="vibe status --watch")
+@click.option("--watch", is_flag=True, help="Show it again every second until Ctrl-C.")
+@json_option
+def status(watch: bool, as_json: bool) -> None:
+    """Show jobs by lane and status, the age of the oldest due one, and the workers."""
+    with open_ledger() as ledger, Interruption() as interruption:
+        while True:
+            found = figures(ledger)
+            if watch and not as_json:
+                click.clear()  # does nothing where this is no terminal
+            if as_json:
+                print_json(found)
+            else:
+                _print(found)
+            if not watch:
+                return
+            resources.pause(LOOK)
+            interruption.obey()
+
+
+def figures(ledger: Database) -> dict[str, Any]:
+    """The queue and its workers at this moment, as JSON values."""
+    with ledger.read() as connection:
+        stats = get_queue_stats(connection)
+        rows = list_workers(connection)
+        unsent = oldest_unsent(connection)
+    return {
+        "lanes": {
+            lane: {
+                **{str(each): counts.get(each, 0) for each in JobStatus},
+                "oldest_pending_seconds": stats.oldest_pending_seconds.get(lane),
+            }
+            for lane, counts in sorted(stats.lanes.items())
+        },
+        "by_status": stats.by_status,
+        "dead_letters": stats.dead_letters,
+        "oldest_unsent_seconds": unsent,
+        "workers": registry(rows, lease=resources.settings().lease_seconds),
+    }
+
+
+def _print(found: Mapping[str, Any]) -> None:
+    names = [str(each) for each in JobStatus]
+    rows: list[tuple[Any, ...]] = [
+        (lane, *(counts[name] for name in names), _age(counts["oldest_pending_seconds"]))
+        for lane, counts in found["lanes"].items()
+    ]
+    if rows:
+        rows.append(("all", *(found["by_status"][name] for name in names), ""))
+    headers = ("LANE", *(name.upper() for name in names), "OLDEST DUE")
+    print_table(headers, rows, empty="no jobs")
+    click.echo(f"dead letters: {found['dead_letters']}")
+    click.echo()
+    print_workers(found["workers"])
+
+
+def _age(seconds: float | None) -> str | None:
+    return None if seconds is None else span(seconds)

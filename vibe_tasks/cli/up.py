@@ -1,0 +1,59 @@
+"""`vibe up`: the embedded stack in the foreground."""
+
+from __future__ import annotations
+
+import click
+
+from vibe_tasks.cli.commands import Command
+from vibe_tasks.cli.crew import Crew
+from vibe_tasks.cli.interruption import Interruption
+from vibe_tasks.cli.lanes import served_lanes
+from vibe_tasks.cli.ledger import open_ledger
+from vibe_tasks.cli.run import log_to_file, workers_option
+from vibe_tasks.errors import InputError, SettingsError
+from vibe_tasks.tasks import resources
+
+LOOK = 0.25
+"""Seconds between two looks at the children."""
+
+
+@click.command(cls=Command, example="VIBE_IMPORTS=shop.jobs vibe up --workers 4")
+@workers_option
+@click.option("--flower", is_flag=True, help="Run Flower too, on http://127.0.0.1:5555.")
+@click.option("--web", is_flag=True, help="Run the web dashboard too (not in this version).")
+def up(processes: int, flower: bool, web: bool) -> None:
+    """Run the whole embedded stack until Ctrl-C: broker, worker, dispatcher, beat.
+
+    For programs that call `.delay()` and for `vibe submit`. The worker serves the lanes of the
+    modules that VIBE_IMPORTS names, too.
+    """
+    if web:
+        raise InputError("--web: not available in this version; `vibe status --watch` is")
+    if resources.settings().broker_url:
+        raise SettingsError(
+            "VIBE_BROKER_URL is set, and `vibe up` brings a broker of its own: unset it, or "
+            "start workers with `celery -A vibe_tasks worker`"
+        )
+    log_to_file()
+    lanes = served_lanes()
+    home = resources.home()
+    with open_ledger() as ledger:
+        crew = Crew(ledger, home, processes=processes, lanes=lanes, beat=True, flower=flower)
+        with crew, Interruption() as interruption:
+            crew.start()
+            click.echo(f"home     {home}")
+            click.echo(f"ledger   {ledger.engine.url.render_as_string(hide_password=True)}")
+            click.echo(f"broker   {resources.broker_url()}")
+            click.echo(f"worker   {processes} processes for {', '.join(lanes)}")
+            if flower:
+                click.echo("flower   http://127.0.0.1:5555")
+            click.echo(f"logs     {crew.stack.logs}")
+            ready = False
+            while not interruption.came:
+                crew.poll()
+                if not ready and crew.at_work():
+                    ready = True
+                    click.echo("ready; Ctrl-C stops it")
+                resources.pause(LOOK)
+            click.echo("stopping")
+    click.echo("stopped; what was not finished goes on with the next start")

@@ -1,0 +1,137 @@
+"""Following a plan to its end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from vibe_tasks.cli.interruption import Interruption
+from vibe_tasks.cli.ledger import storage_trouble
+from vibe_tasks.cli.printing import counted
+from vibe_tasks.errors import UnavailableError
+from vibe_tasks.pipeline import JobKind
+from vibe_tasks.store import watching, workers
+from vibe_tasks.store.engine import Database
+from vibe_tasks.tasks import resources
+
+LOOK = 0.15
+"""Seconds between two looks at the plan."""
+
+CALM = 5.0
+"""Times that a look took, between two looks: a plan of thousands of tasks must not be slowed down
+by who watches it."""
+
+OUTAGE = 60.0
+"""Seconds that the ledger may be away before we give up; the work itself does not need us."""
+
+UNSERVED = 5.0
+"""Seconds that a lane may be without a worker before we say so."""
+
+
+class View(Protocol):
+    """What shows a plan's progress."""
+
+    def look(self, ledger: Database) -> None:
+        """Read what is new and show it."""
+
+    def say(self, text: str) -> None:
+        """Show a line that stays."""
+
+
+def watch(
+    ledger: Database,
+    plan_id: str,
+    name: str,
+    *,
+    view: View,
+    poll: Callable[[], None],
+    interruption: Interruption,
+) -> None:
+    """Return when the plan has ended.
+
+    Args:
+        ledger: The ledger.
+        plan_id: The plan.
+        name: Its name, for hints.
+        view: Shows its progress.
+        poll: Called at each look; keeps the stack running.
+        interruption: Ends the wait.
+
+    Raises:
+        KeyboardInterrupt: Somebody stopped us.
+        UnavailableError: The ledger stayed away, or the stack cannot be kept running.
+    """
+    hints = Hints(ledger, plan_id, name, view)
+    away_since: float | None = None
+    while True:
+        interruption.obey()
+        poll()
+        began = resources.monotonic()
+        try:
+            with storage_trouble():
+                if hints.ended():
+                    return
+            away_since = None
+        except UnavailableError as error:
+            if away_since is None:
+                away_since = resources.monotonic()
+                view.say(f"{error}; trying again")
+            if resources.monotonic() - away_since > OUTAGE:
+                raise
+        took = resources.monotonic() - began
+        resources.pause(max(LOOK, CALM * took))
+
+
+class Hints:
+    """One look at a plan, and what a person should know about its waiting.
+
+    Args:
+        ledger: The ledger.
+        plan_id: The plan.
+        name: Its name.
+        view: Shows its progress and says the hints, each once.
+    """
+
+    def __init__(self, ledger: Database, plan_id: str, name: str, view: View) -> None:
+        self._ledger = ledger
+        self._plan_id = plan_id
+        self._name = name
+        self._view = view
+        self._approvals = 0
+        self._lanes_at = resources.monotonic() + UNSERVED
+        self._unserved: frozenset[str] = frozenset()
+
+    def ended(self) -> bool:
+        """Look once; whether the plan has ended."""
+        with self._ledger.read() as connection:
+            status, live = watching.plan_standing(connection, self._plan_id)
+        self._view.look(self._ledger)
+        if status != "running":
+            return True
+        waiting = live.get((JobKind.DEPLOY, "blocked"), 0)
+        if any(state != "blocked" for _, state in live):
+            waiting = 0
+        if waiting and waiting != self._approvals:
+            self._view.say(
+                f"{counted(waiting, 'task')} waiting for your approval: "
+                f"vibe plans approve {self._name}"
+            )
+        self._approvals = waiting
+        if resources.monotonic() >= self._lanes_at:
+            self._lanes_at = resources.monotonic() + UNSERVED
+            self._look_at_lanes()
+        return False
+
+    def _look_at_lanes(self) -> None:
+        lease = resources.settings().lease_seconds
+        with self._ledger.read() as connection:
+            needed = watching.lanes_in_need(connection, self._plan_id)
+            served = {
+                row["lane"]
+                for row in workers.list_workers(connection)
+                if row["status"] == "online" and row["age"] <= lease
+            }
+        unserved = needed - served
+        for lane in sorted(unserved - self._unserved):
+            self._view.say(f"no worker serves lane {lane}; its jobs wait")
+        self._unserved = unserved

@@ -1,0 +1,60 @@
+"""Looking at jobs: rows of the ledger, as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from sqlalchemy import Connection, Row, select
+
+from vibe_tasks.errors import UnknownJobError
+from vibe_tasks.store.schema import jobs
+
+_J = jobs.c
+
+
+def find_job(connection: Connection, job_id: str) -> dict[str, Any]:
+    """The whole row of a job.
+
+    Raises:
+        UnknownJobError: No such job.
+    """
+    row = connection.execute(select(jobs).where(_J.id == job_id)).mappings().first()
+    if row is None:
+        raise UnknownJobError(f"no job {job_id}")
+    return dict(row)
+
+
+def list_jobs(
+    connection: Connection,
+    *,
+    where: Mapping[str, str] | None = None,
+    dead: bool = False,
+    limit: int = 100,
+    before: int | None = None,
+) -> tuple[dict[str, Any], ...]:
+    """Jobs, newest first.
+
+    Args:
+        connection: A connection.
+        where: Column names and the values they must have (`lane`, `status`, `plan_id`, …).
+        dead: Dead letters only.
+        limit: At most so many.
+        before: Only jobs with a lower `seq`: the next page.
+    """
+    statement = select(jobs).order_by(_J.seq.desc()).limit(limit)
+    for name, value in (where or {}).items():
+        statement = statement.where(_J[name] == value)
+    if dead:
+        statement = statement.where(_J.dead_at.is_not(None))
+    if before is not None:
+        statement = statement.where(_J.seq < before)
+    return tuple(dict(row) for row in connection.execute(statement).mappings())
+
+
+def results_of(connection: Connection, job_ids: Iterable[str]) -> dict[str, Row[*tuple[Any, ...]]]:
+    """Status, result and error of these jobs, by id; unknown ids are absent."""
+    statement = select(
+        _J.id, _J.status, _J.result, _J.error, _J.attempt, _J.retry_count, _J.status_updated_at
+    ).where(_J.id.in_(list(job_ids)))
+    return {row.id: row for row in connection.execute(statement)}

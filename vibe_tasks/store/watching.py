@@ -1,0 +1,228 @@
+"""What a person who watches sees: light queries for progress views and checks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, and_, bindparam, func, or_, select
+
+from vibe_tasks.errors import UnknownJobError
+from vibe_tasks.jobs import LIVE, JobStatus
+from vibe_tasks.store.engine import now
+from vibe_tasks.store.schema import events, has_status, job_history, jobs, plans, tasks
+
+_J, _T, _H, _E = jobs.c, tasks.c, job_history.c, events.c
+
+_latest = (
+    select(_J.task_id, func.max(_J.seq).label("seq"))
+    .where(_J.plan_id == bindparam("plan"))
+    .group_by(_J.task_id)
+    .subquery()
+)
+_BOARD = (
+    select(
+        _T.id, _T.title, _T.status, _T.fix_round, _T.error,
+        _J.id.label("job_id"), _J.kind, _J.status.label("job_status"), _J.attempt,
+        (now() - _J.started_at).label("elapsed"), (_J.backoff_until - now()).label("wait"),
+        _J.error.label("job_error"),
+    )
+    .select_from(
+        tasks.outerjoin(_latest, _latest.c.task_id == _T.id).outerjoin(
+            jobs, _J.seq == _latest.c.seq
+        )
+    )
+    .where(_T.plan_id == bindparam("plan"))
+    .order_by(_T.position)
+)  # fmt: skip
+_STATUS = select(plans.c.status).where(plans.c.id == bindparam("plan"))
+_LIVE = (
+    select(_J.kind, _J.status, func.count())
+    .where(_J.plan_id == bindparam("plan"), has_status(*LIVE))
+    .group_by(_J.kind, _J.status)
+)
+_MOVES = (
+    select(
+        _H.id, _H.timestamp, _H.from_status, _H.status, _H.attempt, _H.details,
+        _J.kind, _J.task_id, _J.round,
+    )
+    .join_from(job_history, jobs, _J.id == _H.job_id)
+    .where(_H.id > bindparam("after"), _J.plan_id == bindparam("plan"))
+    .order_by(_H.id)
+)  # fmt: skip
+_EVENTS = (
+    select(_E.id, _E.timestamp, _E.hook_event_type, _E.payload)
+    .where(_E.session_id == bindparam("plan"), _E.id > bindparam("after"))
+    .order_by(_E.id)
+)
+_UNSENT = select(now() - func.min(_J.status_updated_at)).where(
+    has_status(JobStatus.PENDING), _J.backoff_until.is_(None), _J.published_at.is_(None)
+)
+_OVERDUE = select(now() - func.min(_J.backoff_until)).where(
+    has_status(JobStatus.PENDING), _J.backoff_until.is_not(None), _J.backoff_until <= now()
+)
+_LANES_OF = select(_J.lane).where(
+    _J.plan_id == bindparam("plan"), has_status(JobStatus.PENDING, JobStatus.PROCESSING)
+)
+_RUNNING = select(_J.id, _J.attempt).where(has_status(JobStatus.PROCESSING))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskView:
+    """A plan's task and its latest job.
+
+    Attributes:
+        id: The task.
+        title: As the plan has it.
+        status: One of `pipeline.TaskStatus`.
+        fix_round: Fix rounds begun so far.
+        error: Why it is dead.
+        job_id: Its latest job, None where it has none.
+        kind: What that job does.
+        job_status: One of `jobs.JobStatus`.
+        attempt: The job's current or last attempt, 0 before the first.
+        elapsed: Seconds since that attempt began.
+        wait: Seconds until the next attempt, None when there is no wait.
+        job_error: The job's last error.
+    """
+
+    id: str
+    title: str
+    status: str
+    fix_round: int
+    error: str | None
+    job_id: str | None
+    kind: str | None
+    job_status: str | None
+    attempt: int | None
+    elapsed: float | None
+    wait: float | None
+    job_error: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """How far the news of a plan were read.
+
+    Attributes:
+        history: Highest id of the history that was seen.
+        event: Highest id of the events that was seen.
+    """
+
+    history: int
+    event: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class News:
+    """Something that happened to a task: a job's move or an event.
+
+    Attributes:
+        at: When, in epoch seconds.
+        task: The task's id.
+        event: Type of the event, None for a job's move.
+        kind: The job's kind, of a move.
+        round: The job's fix round, of a move.
+        before: The job's status before, of a move; None where it is new.
+        status: The job's status from then on, of a move.
+        attempt: The job's attempt, of a move.
+        why: Reason or error, where there is one.
+    """
+
+    at: float
+    task: str
+    event: str | None = None
+    kind: str = ""
+    round: int = 0
+    before: str | None = None
+    status: str = ""
+    attempt: int = 0
+    why: str = ""
+
+
+def plan_standing(
+    connection: Connection, plan_id: str
+) -> tuple[str, Mapping[tuple[str, str], int]]:
+    """A plan's status, and its jobs that have not ended, counted by kind and status.
+
+    Raises:
+        UnknownJobError: No such plan.
+    """
+    status = connection.execute(_STATUS, {"plan": plan_id}).scalar()
+    if status is None:
+        raise UnknownJobError(f"no plan {plan_id}")
+    rows = connection.execute(_LIVE, {"plan": plan_id})
+    return str(status), {(kind, state): count for kind, state, count in rows}
+
+
+def plan_board(connection: Connection, plan_id: str) -> tuple[TaskView, ...]:
+    """A plan's tasks in the plan's order, each with its latest job."""
+    rows = connection.execute(_BOARD, {"plan": plan_id}).mappings()
+    return tuple(TaskView(**row) for row in rows)
+
+
+def newest(connection: Connection) -> Mark:
+    """A mark from which on `plan_news` tells only what is yet to come."""
+    return Mark(
+        history=connection.execute(select(func.max(_H.id))).scalar() or 0,
+        event=connection.execute(select(func.max(_E.id))).scalar() or 0,
+    )
+
+
+def plan_news(connection: Connection, plan_id: str, mark: Mark) -> tuple[tuple[News, ...], Mark]:
+    """What happened to a plan's tasks since the mark, oldest first, and the next mark."""
+    moves = list(connection.execute(_MOVES, {"plan": plan_id, "after": mark.history}))
+    happened = list(connection.execute(_EVENTS, {"plan": plan_id, "after": mark.event}))
+    news = [
+        News(
+            at=row.timestamp, task=row.task_id, kind=row.kind, round=row.round,
+            before=row.from_status, status=row.status, attempt=row.attempt, why=row.details or "",
+        )
+        for row in moves
+    ]  # fmt: skip
+    news += [
+        News(
+            at=row.timestamp / 1000, task=row.payload["task"], event=row.hook_event_type,
+            why=row.payload.get("why") or "",
+        )
+        for row in happened
+        if "task" in row.payload
+    ]  # fmt: skip
+    news.sort(key=lambda each: each.at)
+    return tuple(news), Mark(
+        history=moves[-1].id if moves else mark.history,
+        event=happened[-1].id if happened else mark.event,
+    )
+
+
+def lanes_in_need(connection: Connection, plan_id: str) -> frozenset[str]:
+    """Lanes in which a plan has work to be done now."""
+    return frozenset(connection.execute(_LANES_OF.distinct(), {"plan": plan_id}).scalars())
+
+
+def oldest_unsent(connection: Connection) -> float:
+    """Seconds since which the dispatcher should have sent the oldest due message; 0 without one."""
+    ages = (connection.execute(statement).scalar() for statement in (_UNSENT, _OVERDUE))
+    return max(float(age or 0.0) for age in ages)
+
+
+def running_attempts(connection: Connection) -> frozenset[tuple[str, int]]:
+    """Job and attempt of whatever is in a worker's hands."""
+    return frozenset((row.id, row.attempt) for row in connection.execute(_RUNNING))
+
+
+def whole_job_id(connection: Connection, text: str) -> str:
+    """The id of the job that has this id, or the only one whose id begins like this.
+
+    Raises:
+        UnknownJobError: There is none, or more than one.
+    """
+    # A range, so that the index serves it; U+10FFFF comes after whatever an id goes on with.
+    begins = and_(_J.id > text, _J.id < text + "\U0010ffff")
+    wanted = select(_J.id).where(or_(_J.id == text, begins)).order_by(_J.id).limit(2)
+    found = list(connection.execute(wanted).scalars())
+    if not found:
+        raise UnknownJobError(f"no job {text}")
+    if found[0] != text and len(found) > 1:
+        raise UnknownJobError(f"more than one job's id begins with {text}; give more of it")
+    return str(found[0])

@@ -1,0 +1,120 @@
+"""The options of a call: which ones a job takes, and what their values must be.
+
+Celery hands unknown options through to the broker. Here a misspelt `unique_key` would be a job
+too many, so what a job cannot honour is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from math import isfinite
+from typing import Any
+
+from vibe_tasks.errors import InputError
+from vibe_tasks.suggestion import did_you_mean
+from vibe_tasks.tasks.queues import check_lane
+
+OURS = ("countdown", "eta", "lane", "priority", "queue", "time_limit", "unique_key")
+
+CANVAS = {
+    "link": "callbacks",
+    "link_error": "errbacks",
+    "chain": "chain",
+    "chord": "chord",
+    "group_id": "group_id",
+    "group_index": "group_index",
+    "root_id": "root_id",
+    "parent_id": "parent_id",
+    "shadow": "shadow",
+    "replaced_task_nesting": "replaced_task_nesting",
+}
+"""What Celery needs at each publication: names in `apply_async`, and in the message."""
+
+WITHOUT_MEANING = frozenset({
+    "add_to_parent", "connection", "headers", "ignore_result", "producer", "publisher", "reply_to",
+    "retries", "retry", "retry_policy", "route_name", "routing_key", "stamped_headers",
+})  # fmt: skip
+"""What Celery's own code passes along; the ledger does what they are for, or they are hints."""
+
+
+def check_options(options: Mapping[str, Any]) -> None:
+    """Refuse options that a job does not have.
+
+    Raises:
+        InputError: There is one.
+    """
+    stamps = options.get("stamped_headers") or ()
+    for name, value in options.items():
+        known = name in OURS or name in CANVAS or name in WITHOUT_MEANING or name in stamps
+        harmless = value is None or (name, value) == ("serializer", "json")
+        if not known and not harmless:
+            raise InputError(f"a job has no option {name}{did_you_mean(name, OURS)}")
+
+
+def canvas_of(options: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What Celery must know at each publication, under the names of its messages."""
+    found = {
+        CANVAS[name]: value
+        for name, value in options.items()
+        if name in CANVAS and value is not None
+    }
+    return found or None
+
+
+def lane_of(options: Mapping[str, Any]) -> str | None:
+    """The lane, under our name or Celery's; None where none is named.
+
+    Raises:
+        InputError: It is no name of a lane.
+    """
+    lane = options.get("lane") or options.get("queue")
+    if lane is None:
+        return None
+    return check_lane(getattr(lane, "name", lane))  # Celery takes a Queue too
+
+
+def time_limit_of(options: Mapping[str, Any]) -> float | None:
+    """Seconds an attempt may take; None where none are given.
+
+    Raises:
+        InputError: It is no number of seconds.
+    """
+    limit = options.get("time_limit")
+    return None if limit is None else _seconds("time_limit", limit)
+
+
+def delay_of(options: Mapping[str, Any]) -> float:
+    """Seconds to wait from now; a `countdown` below zero is none, as in Celery.
+
+    Raises:
+        InputError: It is no number of seconds, or there is an `eta` as well.
+    """
+    countdown = options.get("countdown")
+    if countdown is None:
+        return 0.0
+    if options.get("eta") is not None:
+        raise InputError("give countdown or eta, not both")
+    return max(0.0, _seconds("countdown", countdown))
+
+
+def moment_of(options: Mapping[str, Any]) -> float | None:
+    """The `eta` in epoch seconds; without a time zone it is in UTC.
+
+    Raises:
+        InputError: It is no moment.
+    """
+    eta = options.get("eta")
+    if eta is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(eta) if isinstance(eta, str) else eta
+        return float((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
+    except (AttributeError, ValueError, OverflowError) as error:
+        raise InputError(f"eta must be a datetime or its ISO text, got {eta!r}") from error
+
+
+def _seconds(name: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
+        raise InputError(f"{name} must be a number of seconds, got {value!r}")
+    return float(value)

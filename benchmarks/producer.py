@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from celery.result import ResultSet
 from noops import bare, bare_noop, noop
+from processor_time import processor_seconds
 from report import Measured
 
 from vibe_tasks import app
@@ -47,25 +48,45 @@ def latencies(task: Any, owner: Any, size: int, rate: float) -> list[float]:
     return [start - ask for ask, start in zip(asked, started, strict=True)]
 
 
+def measured_round(
+    measured: Measured, name: str, pids: Mapping[str, int], size: int, work: Callable[[], object]
+) -> None:
+    """Do the round and add the processor milliseconds that a job took of each process."""
+    before = processor_seconds(pids)
+    work()
+    for part, spent in processor_seconds(pids).items():
+        cost = 1000 * (spent - before[part]) / size
+        measured.setdefault(f"{name} cpu {part}", []).append(cost)
+
+
+def throughput(measured: Measured, turn: int, size: int, pids: Mapping[str, int]) -> None:
+    """One round of each side, in alternating order, and one of ours in bulk."""
+    sides = (("bare", bare_noop, bare), ("ours", noop, app))
+
+    def one(name: str, task: Any, owner: Any, many: bool = False) -> None:
+        submitted, total = end_to_end(task, owner, size, many=many)
+        measured.setdefault(f"{name} delay", []).append(submitted)
+        measured.setdefault(f"{name} total", []).append(total)
+
+    for name, task, owner in sides if turn % 2 == 0 else sides[::-1]:
+        measured_round(measured, name, pids, size, lambda: one(name, task, owner))  # noqa: B023
+    measured_round(measured, "many", pids, size, lambda: one("many", noop, app, many=True))
+
+
 def main(arguments: Sequence[str]) -> None:
-    """Run as `ROUNDS SIZE SAMPLES RATE`."""
-    rounds, size, samples, rate = map(int, arguments)
+    """Run as `ROUNDS SIZE SAMPLES RATE PIDS`."""
+    rounds, size, samples, rate = map(int, arguments[:4])
+    pids: dict[str, int] = json.loads(arguments[4])
     measured: Measured = {}
     sides = (("bare", bare_noop, bare), ("ours", noop, app))
     for _, task, owner in sides:  # imports, connections, first pages
-        end_to_end(task, owner, 200)
-    noop.submit_many([(number,) for number in range(50)])[-1].get(timeout=60)
+        end_to_end(task, owner, 100)
     for turn in range(rounds):
-        for name, task, owner in sides if turn % 2 == 0 else sides[::-1]:
-            submitted, total = end_to_end(task, owner, size)
-            measured.setdefault(f"{name} delay", []).append(submitted)
-            measured.setdefault(f"{name} total", []).append(total)
-        submitted, total = end_to_end(noop, app, size, many=True)
-        measured.setdefault("ours submit_many", []).append(submitted)
-        measured.setdefault("ours submit_many total", []).append(total)
+        throughput(measured, turn, size, pids)
     for _ in range(max(1, rounds // 2)):
         for name, task, owner in sides:
-            measured.setdefault(f"{name} latency", []).extend(latencies(task, owner, samples, rate))
+            found = latencies(task, owner, samples, rate)
+            measured.setdefault(f"{name} latency", []).extend(found)
     json.dump(measured, sys.stdout)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -44,7 +45,7 @@ QUICK = {
 }
 """A deployment's waits, shortened. The lease is long: a loaded machine must not lose one."""
 
-SHORT_LEASE = {"VIBE_LEASE_SECONDS": "1.5"}
+SHORT_LEASE = {"VIBE_LEASE_SECONDS": "1"}
 """For workers whose leases are meant to run out."""
 
 
@@ -99,6 +100,16 @@ class Cluster:
         """Kill the broker; what it held is gone."""
         assert self._broker is not None
         self._broker.kill()
+
+    @contextmanager
+    def stopped_broker(self) -> Iterator[None]:
+        """The broker's process is stopped meanwhile: it takes connections and does not answer."""
+        assert self._broker is not None
+        os.kill(self._broker.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(self._broker.pid, signal.SIGCONT)
 
     def dispatcher(self) -> Child:
         """Start a dispatcher."""
@@ -259,7 +270,9 @@ def _new_database(server: str) -> Iterator[str]:
     with psycopg.connect(server, autocommit=True) as admin:
         admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
         try:
-            yield server.replace("/postgres?", f"/{name}?").replace("postgresql:", "postgresql+psycopg:")
+            yield server.replace("/postgres?", f"/{name}?").replace(
+                "postgresql:", "postgresql+psycopg:"
+            )
         finally:
             admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 

@@ -80,6 +80,13 @@ def hold(log: str, gate: str, line: str = "started") -> str:
     return line
 
 
+@job(max_retries=1)
+def hold_once(log: str, gate: str) -> None:
+    """As `hold`, with one attempt."""
+    write(log, "started")
+    wait_for(gate)
+
+
 @job
 def fail(log: str, text: str = "no luck") -> None:
     """Write a line and fail."""

@@ -1,22 +1,22 @@
 """Everything that can go wrong, as one tree.
 
-    VibeError
-    ├── InputError              bad input or settings: one line, exit code 2
-    │   ├── PlanError           a plan file that cannot be accepted
-    │   ├── SettingsError       a setting that is unknown or has a wrong value
-    │   ├── RepositoryError     a repository that cannot be worked on
-    │   ├── SchemaError         a database of another schema version
-    │   └── UnavailableError    a server that does not answer
-    ├── LedgerError
-    │   ├── UnknownJobError     no such job
-    │   ├── IllegalMoveError    a status change that is not allowed
-    │   └── LeaseLostError      the attempt is no longer the job's current one
-    ├── AttemptError            an attempt at a job failed
-    │   ├── TransientError      worth another attempt
-    │   └── PermanentError      another attempt would fail the same way
-    ├── GitError                a git command failed
-    ├── Snooze                  inside a job: run it later, no failure counted
-    └── Cancel                  inside a job: end it, no retry
+VibeError
+├── InputError              bad input or settings: one line, exit code 2
+│   ├── PlanError           a plan file that cannot be accepted
+│   ├── SettingsError       a setting that is unknown or has a wrong value
+│   ├── RepositoryError     a repository that cannot be worked on
+│   ├── SchemaError         a database of another schema version
+│   └── UnavailableError    a server that does not answer
+├── LedgerError
+│   ├── UnknownJobError     no such job
+│   ├── IllegalMoveError    a status change that is not allowed
+│   └── LeaseLostError      the attempt is no longer the job's current one
+├── AttemptError            an attempt at a job failed
+│   ├── TransientError      worth another attempt
+│   └── PermanentError      another attempt would fail the same way
+├── GitError                a git command failed
+├── Snooze                  inside a job: run it later, no failure counted
+└── Cancel                  inside a job: end it, no retry
 """
 
 from __future__ import annotations
@@ -119,6 +119,9 @@ class Snooze(VibeError):
             raise ValueError(f"seconds must be zero or more, got {seconds}")
         super().__init__(f"snoozed for {seconds} s")
         self.seconds = seconds
+
+    def __reduce__(self) -> tuple[type[Snooze], tuple[float]]:
+        return type(self), (self.seconds,)  # by default it would be built from its message
 
 
 class Cancel(VibeError):

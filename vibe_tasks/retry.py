@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 
 LONGEST_WAIT = 600.0
 """Seconds; no wait is longer, jitter included."""
@@ -57,7 +58,7 @@ class RetryPolicy:
         try:
             wait = self.base * self.factor**failures
         except OverflowError:  # 2.0 ** 1024 is past the largest float
-            wait = self.cap if self.base else 0.0
+            wait = inf if self.base else 0.0
         spread = uniform(1 - self.jitter, 1 + self.jitter)
         # Capped before and after the spread: infinity times a spread of zero is no number.
         return min(self.cap, min(self.cap * 2, wait) * spread)

@@ -6,7 +6,7 @@ default here. Unknown names and wrong values are refused with one line that name
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit, urlunsplit
@@ -163,13 +163,14 @@ def read_settings(
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
     for key, value in toml.items():
-        _known(key, f"{file}: {key}")
+        _known(key, Settings.model_fields, where=f"{file}: ")
         values[key], sources[key] = value, file
+    variables = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
     for variable, text in environ.items():
         name = variable.removeprefix(PREFIX)
         if name == variable or name in AGENT_VARIABLES:
             continue
-        _known(name.lower(), variable)
+        _known(variable, variables, where="")
         values[name.lower()], sources[name.lower()] = text, variable
     try:
         settings = Settings(**values)
@@ -193,10 +194,9 @@ def masked(value: Any) -> Any:
     return urlunsplit(parts._replace(netloc=f"{user}@{host}"))
 
 
-def _known(name: str, where: str) -> None:
-    if name in Settings.model_fields:
-        return
-    raise SettingsError(f"{where}: unknown setting{did_you_mean(name, Settings.model_fields)}")
+def _known(name: str, names: Collection[str], *, where: str) -> None:
+    if name not in names:
+        raise SettingsError(f"{where}{name}: unknown setting{did_you_mean(name, names)}")
 
 
 def _first_line(error: ValidationError, sources: Mapping[str, str]) -> str:

@@ -51,7 +51,8 @@ def test_the_second_of_two_that_change_a_line_mends_the_conflict(vibe: Vibe, tmp
     assert "left was here" in found
     assert "right was here" in found
     assert "<<<<<<<" in found
-    assert branch_files(vibe.folder)["shared.txt"] == "first\nleft and right were here\nlast\n"
+    mended = branch_files(vibe.folder)["shared.txt"]
+    assert mended.splitlines() == ["first", "left and right were here", "last"]
     commits = {task["commit"] for task in report["tasks"]}
     assert set(merges(vibe.folder)) == commits
 

@@ -35,7 +35,7 @@ def test_a_transaction_is_committed_whole(database: Database) -> None:
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
 def test_any_error_rolls_a_transaction_back(database: Database, error: type[BaseException]) -> None:
     """Nothing is left of it, and the connection serves the next one."""
-    with pytest.raises(error), database.begin() as connection:
+    with pytest.raises(error), database.begin() as connection:  # noqa: PT012
         jobs.submit(connection, [new_job(id="a")])
         raise error
     with database.read() as connection:
@@ -46,7 +46,7 @@ def test_any_error_rolls_a_transaction_back(database: Database, error: type[Base
 def test_an_error_of_the_database_rolls_back_too(database: Database) -> None:
     """A refused statement undoes those before it; the error is SQLAlchemy's."""
     submit(database, new_job(id="a"))
-    with pytest.raises(IntegrityError), database.begin() as connection:
+    with pytest.raises(IntegrityError), database.begin() as connection:  # noqa: PT012
         jobs.submit(connection, [new_job(id="b")])
         jobs.submit(connection, [new_job(id="a")])
     with database.read() as connection:
@@ -162,20 +162,20 @@ def test_a_file_that_is_no_database_is_unavailable(tmp_path: Path) -> None:
     """One clear line, no traceback of the driver."""
     path = tmp_path / "ledger.db"
     path.write_text("this is a shopping list, not a database\n" * 100, encoding="utf-8")
-    with pytest.raises(UnavailableError, match="cannot open the ledger .*not a database"):
+    with pytest.raises(UnavailableError, match=r"cannot open the ledger .*not a database"):
         check_reachable(open_database(f"sqlite:///{path}"))
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     """The folder is not made here: a typo would make another ledger."""
-    with pytest.raises(UnavailableError, match="folder does not exist: .*nowhere"):
+    with pytest.raises(UnavailableError, match=r"folder does not exist: .*nowhere"):
         check_reachable(open_database(f"sqlite:///{tmp_path}/nowhere/ledger.db"))
 
 
 def test_a_server_that_is_away_is_named_without_its_password() -> None:
     """The message may go into a log."""
     url = "postgresql+psycopg://ann:secret@127.0.0.1:1/ledger"
-    with pytest.raises(UnavailableError, match="cannot open the ledger .*ann") as caught:
+    with pytest.raises(UnavailableError, match=r"cannot open the ledger .*ann") as caught:
         check_reachable(open_database(url))
     assert "secret" not in str(caught.value)
 

@@ -30,7 +30,8 @@ OPERATIONS: dict[str, Callable[[Connection, str], object]] = {
 @pytest.mark.parametrize("status", list(JobStatus))
 def test_the_store_allows_exactly_the_legal_moves(database: Database, status: JobStatus) -> None:
     """From each status the operations lead where `MOVES` says and nowhere else; each move has
-    one history row and a new `status_updated_at`, and what is refused leaves no trace."""
+    one history row and a new `status_updated_at`, and what is refused leaves no trace.
+    """
     reached = set()
     for name, operation in OPERATIONS.items():
         job_id = put_into(database, status)

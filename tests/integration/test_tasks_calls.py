@@ -17,7 +17,9 @@ from tests.processes import until
 from vibe_tasks.errors import InputError
 
 
-@pytest.fixture(scope="module", params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+@pytest.fixture(
+    scope="module", params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]
+)
 def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """A worker with two processes, and a dispatcher."""
     with running_cluster(request, request.param) as made:
@@ -54,7 +56,17 @@ def test_every_transition_is_in_the_history(cluster: Cluster) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    [None, True, 0, -1.5, "", "näïve ✓ \x00", [1, [2, {"a": None}]], {"a": {"b": [1]}}, "x" * 200_000],
+    [
+        None,
+        True,
+        0,
+        -1.5,
+        "",
+        "näïve ✓ \x00",
+        [1, [2, {"a": None}]],
+        {"a": {"b": [1]}},
+        "x" * 200_000,
+    ],
 )
 def test_any_json_value_goes_through_unchanged(cluster: Cluster, value: object) -> None:
     """Arguments and results of all JSON types, NUL and long texts included."""
@@ -121,12 +133,32 @@ def test_a_job_called_directly_is_the_function(cluster: Cluster) -> None:
     assert cluster.count_jobs() == before
 
 
+@pytest.mark.parametrize("options", [{}, {"queue": "qa"}])
+def test_a_job_sent_by_name_is_a_job_all_the_same(
+    cluster: Cluster, options: dict[str, str]
+) -> None:
+    """`send_task` by a producer that cannot import the function: the worker writes the row."""
+    result = cluster.app.send_task("cluster_jobs.add", (1,), {"right": 2}, **options)
+    assert cluster.jobs.add.AsyncResult(result.id).get(timeout=10) == 3
+    row = cluster.row(result.id)
+    assert (row["status"], row["lane"]) == ("completed", options.get("queue", "code"))
+
+
 # --- options ---
 
 
 @pytest.mark.parametrize(
     ("priority", "level"),
-    [("fix", 0), ("critical", 1), ("HIGH", 2), ("normal", 3), ("low", 4), (0, 0), (4, 4), (None, 3)],
+    [
+        ("fix", 0),
+        ("critical", 1),
+        ("HIGH", 2),
+        ("normal", 3),
+        ("low", 4),
+        (0, 0),
+        (4, 4),
+        (None, 3),
+    ],
 )
 def test_priority_is_a_name_or_a_number(
     cluster: Cluster, priority: str | int | None, level: int
@@ -237,7 +269,9 @@ def test_submit_many_is_all_or_nothing(cluster: Cluster) -> None:
 # --- refusals ---
 
 
-@pytest.mark.parametrize("value", [object(), {1, 2}, b"bytes", nan, inf, {"deep": [nan]}, Path("/")])
+@pytest.mark.parametrize(
+    "value", [object(), {1, 2}, b"bytes", nan, inf, {"deep": [nan]}, Path("/")]
+)
 def test_what_is_no_json_value_is_refused(cluster: Cluster, value: object) -> None:
     """One line that names the job; nothing is written."""
     before = cluster.count_jobs()

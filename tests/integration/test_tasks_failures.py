@@ -8,11 +8,13 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.cluster import SHORT_LEASE, Cluster, ready, running_cluster
+from tests.cluster import Cluster, ready, running_cluster
 from tests.processes import until
 
 
-@pytest.fixture(scope="module", params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+@pytest.fixture(
+    scope="module", params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]
+)
 def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """A worker with two processes, and a dispatcher."""
     with running_cluster(request, request.param) as made:
@@ -160,38 +162,6 @@ def test_a_job_that_nobody_knows_waits(cluster: Cluster) -> None:
     until(lambda: cluster.row(stranger.id)["published_at"] is not None)
     assert cluster.jobs.add.delay(1, 2).get(timeout=10) == 3
     assert cluster.status(stranger.id) == "pending"
-
-
-def test_a_killed_worker_loses_its_lease_and_another_does_the_job(
-    cluster: Cluster, tmp_path: Path
-) -> None:
-    """The loss counts as a failure, with the worker's name."""
-    log, gate = tmp_path / "log", tmp_path / "gate"
-    with cluster.worker("doomed", environ=SHORT_LEASE) as worker:
-        result = cluster.jobs.hold.apply_async((str(log), str(gate)), lane="doomed")
-        until(log.exists)
-        worker.kill()
-    gate.touch()
-    with cluster.worker("doomed"):
-        assert result.get(timeout=20) == "started"
-    assert cluster.jobs.lines(log) == ["started"] * 2
-    (error,) = cluster.errors(result.id)
-    assert error.startswith("WorkerLost: lease expired: no heartbeat of doomed-")
-    assert cluster.row(result.id)["retry_count"] == 1
-
-
-def test_a_job_that_outlives_many_leases_is_run_once(cluster: Cluster, tmp_path: Path) -> None:
-    """The heartbeat renews the lease three times over."""
-    log, gate = tmp_path / "log", tmp_path / "gate"
-    with cluster.worker("long", environ=SHORT_LEASE):
-        result = cluster.jobs.hold.apply_async((str(log), str(gate)), lane="long")
-        until(log.exists)
-        first = cluster.row(result.id)["lease_until"]
-        until(lambda: cluster.row(result.id)["lease_until"] > first + 3 * 1.5, seconds=15)
-        gate.touch()
-        assert result.get(timeout=10) == "started"
-    assert cluster.row(result.id)["attempt"] == 1
-    assert cluster.jobs.lines(log) == ["started"]
 
 
 def test_the_result_of_an_attempt_that_lost_its_job_is_refused(

@@ -9,10 +9,12 @@ from vibe_tasks.store.engine import Database, open_database
 from vibe_tasks.store.version import SCHEMA_VERSION
 
 POSTGRES = """
-SELECT 'column', table_name || '.' || column_name || ' ' || data_type || ' ' || is_nullable || ' ' ||
-       COALESCE(column_default, '') FROM information_schema.columns WHERE table_schema = 'public'
+SELECT 'column', table_name || '.' || column_name || ' ' || data_type || ' ' || is_nullable
+       || ' ' || COALESCE(column_default, '')
+  FROM information_schema.columns WHERE table_schema = 'public'
 UNION ALL SELECT 'index', indexdef FROM pg_indexes WHERE schemaname = 'public'
-UNION ALL SELECT 'constraint', conrelid::regclass || ' ' || conname || ' ' || pg_get_constraintdef(oid)
+UNION ALL SELECT 'constraint',
+       conrelid::regclass || ' ' || conname || ' ' || pg_get_constraintdef(oid)
   FROM pg_constraint WHERE connamespace = 'public'::regnamespace
 UNION ALL SELECT 'trigger', pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal
 UNION ALL SELECT 'view', viewname || ' ' || definition FROM pg_views WHERE schemaname = 'public'
@@ -38,7 +40,8 @@ def _parts(sql: str) -> str:
 
 def test_migrations_build_what_the_code_describes(empty_database: Database) -> None:
     """Tables, columns, indexes with their conditions, triggers, views and functions are equal,
-    whether the schema came from the migrations or, on a first start, from the code."""
+    whether the schema came from the migrations or, on a first start, from the code.
+    """
     upgrade.upgrade(empty_database)
     migrated = description(empty_database)
     assert upgrade.differences(empty_database) == ()

@@ -24,7 +24,7 @@ from vibe_tasks.retry import RetryPolicy
 from vibe_tasks.settings import AGENT_VARIABLES
 from vibe_tasks.store import jobs, plans
 from vibe_tasks.store.engine import open_database
-from vibe_tasks.store.schema import VIEW
+from vibe_tasks.store.extras import VIEW
 from vibe_tasks.store.version import create
 from vibe_tasks.tasks.job import job
 from vibe_tasks.tasks.schedule import SCHEDULE

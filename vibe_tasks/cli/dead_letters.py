@@ -8,9 +8,11 @@ from vibe_tasks.cli.commands import Group
 from vibe_tasks.cli.jobs import known, limit_option, listed, retried, tell, what
 from vibe_tasks.cli.ledger import open_ledger
 from vibe_tasks.cli.printing import json_option, moment, print_json, print_table, short_id
+from vibe_tasks.errors import IllegalMoveError
 from vibe_tasks.flow import control
 from vibe_tasks.store import job_rows
 from vibe_tasks.store.engine import Database
+from vibe_tasks.store.watching import whole_job_id
 
 ALL = 100_000
 """Dead letters that `--all` takes at once."""
@@ -59,7 +61,8 @@ def retry(job_ids: tuple[str, ...], every: bool, as_json: bool) -> None:
     Its plan goes on as soon as somebody works: `vibe up`, or `vibe run` of the plan again.
     """
     with open_ledger() as ledger:
-        done = [retried(ledger, job_id) for job_id in _chosen(ledger, job_ids, every)]
+        chosen = _chosen(ledger, job_ids, every)
+        done = [retried(ledger, _dead(ledger, job_id)) for job_id in chosen]
     tell("retried", done, as_json=as_json)
 
 
@@ -85,6 +88,15 @@ def _chosen(ledger: Database, job_ids: tuple[str, ...], every: bool) -> tuple[st
         return job_ids
     with ledger.read() as connection:
         return tuple(row["id"] for row in job_rows.list_jobs(connection, dead=True, limit=ALL))
+
+
+def _dead(ledger: Database, text: str) -> str:
+    """The id of this dead letter; `vibe jobs retry` takes cancelled jobs too."""
+    with ledger.read() as connection:
+        row = job_rows.find_job(connection, whole_job_id(connection, text))
+    if row["dead_at"] is None:
+        raise IllegalMoveError(f"job {row['id']} is {row['status']} and no dead letter")
+    return str(row["id"])
 
 
 def _verdict(result: object) -> str | None:

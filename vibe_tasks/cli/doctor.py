@@ -77,7 +77,7 @@ def examine() -> Iterator[Finding]:
         resources.settings()
     except InputError as error:
         yield Finding(
-            check="settings", ok=False, text=str(error), mend="correct it; `vibe config` lists all"
+            check="settings", ok=False, text=str(error), mend="correct it or take it away"
         )
         return
     yield Finding(check="settings", ok=True, text="all known and in their bounds")

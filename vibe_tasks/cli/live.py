@@ -9,7 +9,6 @@ from typing import Self
 
 from rich.console import Console, Group
 from rich.live import Live
-from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
@@ -34,6 +33,9 @@ LOOKS = {
 
 MARGIN = 4
 """Lines for the bar, for what was left out, and for the cursor."""
+
+BAR = 20
+"""Characters of the plan's bar."""
 
 LONGEST_ID = 24
 """Characters of a task's id that are shown."""
@@ -142,17 +144,18 @@ def detail(task: TaskView) -> str:
     return one_line(error or task.title)
 
 
-def _head(name: str, board: Sequence[TaskView], elapsed: float) -> Table:
+def _head(name: str, board: Sequence[TaskView], elapsed: float) -> Text:
     counts = Counter(task.status for task in board)
     done = counts.get(TaskStatus.DEPLOYED, 0)
     words = [f"{done} of {len(board)} deployed"]
     words += [f"{counts[status]} {status}" for status in ORDER if status in _NAMED & counts.keys()]
-    head = Table.grid(padding=(0, 1))
-    head.add_row(
-        Text(name, "bold"), ProgressBar(total=max(1, len(board)), completed=done, width=30),
-        Text(" · ".join([*words, span(elapsed)])),
+    filled = BAR * done // max(1, len(board))
+    return Text.assemble(
+        (one_line(name, most=LONGEST_ID), "bold"), " ",
+        ("━" * filled, "green"), ("─" * (BAR - filled), "dim"), " ",
+        " · ".join([*words, span(elapsed)]),
+        no_wrap=True, overflow="ellipsis",
     )  # fmt: skip
-    return head
 
 
 _NAMED = frozenset(ORDER) - {TaskStatus.DEPLOYED}

@@ -169,11 +169,12 @@ def _begin(
         # Celery and redis take a third of a second to import: only here.
         hand_over = import_module("vibe_tasks.cli.submit").hand_over
         return hand_over(wanted.source, agent=wanted.agent, fresh=wanted.fresh), _nothing
+    lanes = served_lanes(prepared.plan)  # a module that cannot be imported leaves no plan behind
     submission = submit_plan(ledger, prepared, fresh=wanted.fresh)
     crew = closing.enter_context(
         Crew(
             ledger, resources.home(),
-            processes=wanted.processes, lanes=served_lanes(prepared.plan),
+            processes=wanted.processes, lanes=lanes,
         )
     )  # fmt: skip
     crew.join()

@@ -46,6 +46,21 @@ class Place:
     task_id: str | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reaped:
+    """What became of attempts that lost their lease.
+
+    Attributes:
+        taken: Attempts taken back.
+        dead: Jobs that this made dead letters.
+        following: Messages to send.
+    """
+
+    taken: int
+    dead: tuple[str, ...]
+    following: tuple[Publication, ...]
+
+
 def settle(
     ledger: Database, place: Place | Claim, ending: Ending, *, uniform: Uniform
 ) -> tuple[bool, tuple[Publication, ...]]:
@@ -96,32 +111,48 @@ def _consequences(
     )  # fmt: skip
 
 
-def reap(ledger: Database, *, uniform: Uniform, most: int = 100) -> int:
-    """Count as failed what runs without a lease; how many attempts were taken back.
+def reap(ledger: Database, *, uniform: Uniform, most: int = 100) -> Reaped:
+    """Count as failed what runs without a lease.
 
     A transaction for each, so that a worker never waits long for its turn to write.
     """
     with ledger.read() as connection:
         late = leases.expired(connection, most=most)
     taken = 0
+    dead: list[str] = []
+    following: list[Publication] = []
     for held in late:
         with ledger.begin() as connection:
-            taken += _take_back(
+            outcome = _take_back(
                 connection, held, "lease expired: no heartbeat of", uniform, only_late=True
             )
-    return taken
+        if outcome is None:
+            continue
+        again, messages = outcome
+        taken += 1
+        following.extend(messages)
+        if not again:
+            dead.append(held.id)
+    return Reaped(taken=taken, dead=tuple(dead), following=tuple(following))
 
 
-def lose(ledger: Database, job_id: str, worker: str, why: str, *, uniform: Uniform) -> bool:
-    """The process that ran this job for this worker is gone; whether there was such an attempt.
+def lose(
+    ledger: Database, job_id: str, worker: str, why: str, *, uniform: Uniform, counted: bool = True
+) -> tuple[Publication, ...]:
+    """The process that ran this job for this worker is gone; the messages to send.
 
-    Nothing happens when the attempt has ended or the job is in other hands.
+    Nothing happens when the attempt has ended or the job is in other hands. It is not counted as
+    a failure where somebody has ended the process on purpose.
     """
     with ledger.begin() as connection:
         for held in leases.held_by(connection, worker):
             if held.id == job_id:
-                return _take_back(connection, held, f"{why};", uniform)
-    return False
+                if not counted:
+                    jobs.snooze_job(connection, held.id, held.attempt, 0.0, why)
+                    return ()
+                outcome = _take_back(connection, held, f"{why};", uniform)
+                return outcome[1] if outcome else ()
+    return ()
 
 
 def _take_back(
@@ -131,20 +162,19 @@ def _take_back(
     uniform: Uniform,
     *,
     only_late: bool = False,
-) -> bool:
+) -> tuple[bool, tuple[Publication, ...]] | None:
     row = jobs.find_job(connection, held.id)
     if row["plan_id"] is not None:
         plans.plan_status(connection, row["plan_id"])
     # Looked at again under the plan's lock: the attempt may have ended or beaten meanwhile.
     if only_late and not leases.is_expired(connection, held.id, held.attempt):
-        return False
+        return None
     place = Place(
         id=held.id, attempt=held.attempt, kind=row["kind"],
         plan_id=row["plan_id"], task_id=row["task_id"],
     )  # fmt: skip
     ending = Ending(kind="failure", text=f"WorkerLost: {why} {held.worker}")
-    settle_in(connection, place, ending, uniform=uniform)
-    return True
+    return settle_in(connection, place, ending, uniform=uniform)
 
 
 def interrupt(ledger: Database, worker: str, why: str) -> int:

@@ -54,14 +54,17 @@ def replace_plan(connection: Transaction, plan_id: str) -> None:
 
 
 def retry_job(ledger: Database, job_id: str) -> tuple[Publication, ...]:
-    """Bring a dead letter back: its attempts if it failed, one more fix round if qa refused.
+    """Bring a job back: its attempts if it failed or was cancelled, one more fix round if qa
+    refused its task for the last time.
 
     Raises:
         UnknownJobError: No such job.
-        IllegalMoveError: It is no dead letter.
+        IllegalMoveError: It has not ended like that, or another run took its plan's place.
     """
     with ledger.begin() as connection:
         row = _locked(connection, job_id)
+        if row["plan_id"] is not None:
+            _refuse_replaced(connection, row["plan_id"])
         following: tuple[Publication, ...] = ()
         if row["status"] == JobStatus.COMPLETED and row["dead_at"] is not None:
             following = _another_round(connection, row)
@@ -119,6 +122,11 @@ def _locked(connection: Transaction, job_id: str) -> dict[str, Any]:
         plans.plan_status(connection, row["plan_id"])
         row = jobs.find_job(connection, job_id)
     return row
+
+
+def _refuse_replaced(connection: Transaction, plan_id: str) -> None:
+    if plans.plan_status(connection, plan_id) == "replaced":
+        raise IllegalMoveError(f"plan {plan_id} was replaced by a fresh start; its jobs stay ended")
 
 
 def _stop(connection: Transaction, plan_id: str, reason: str) -> int:

@@ -185,7 +185,8 @@ def verify_pragmas(connection: sqlite3.Connection) -> None:
     vacuum = connection.execute("PRAGMA auto_vacuum").fetchone()[0]
     if vacuum != AUTO_VACUUM_INCREMENTAL:
         raise SchemaError(
-            "the SQLite file was made without incremental auto-vacuum; run VACUUM after setting it"
+            "the SQLite file was made without incremental auto-vacuum; run "
+            "`PRAGMA auto_vacuum = INCREMENTAL; VACUUM;` on it"
         )
 
 

@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, Text, any_, bindparam, func, select
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from vibe_tasks.errors import UnknownJobError
-from vibe_tasks.store.schema import jobs
+from vibe_tasks.jobs import ENDED
+from vibe_tasks.store.schema import has_status, jobs
+from vibe_tasks.store.statement import Statement
 
 _J = jobs.c
+_OVER = select(_J.id).where(has_status(*sorted(ENDED)))
+# One parameter for all ids: a list of parameters is built anew for each look.
+_ENDED = Statement(
+    {
+        "sqlite": _OVER.where(
+            _J.id.in_(select(func.json_each(bindparam("ids")).table_valued("value").c.value))
+        ),
+        "postgresql": _OVER.where(_J.id == any_(bindparam("ids", type_=ARRAY(Text)))),
+    }
+)
 
 
 def find_job(connection: Connection, job_id: str) -> dict[str, Any]:
@@ -58,3 +72,9 @@ def results_of(connection: Connection, job_ids: Iterable[str]) -> dict[str, Row[
         _J.id, _J.status, _J.result, _J.error, _J.attempt, _J.retry_count, _J.status_updated_at
     ).where(_J.id.in_(list(job_ids)))
     return {row.id: row for row in connection.execute(statement)}
+
+
+def ended_of(connection: Connection, job_ids: Sequence[str]) -> list[str]:
+    """Which of these jobs have ended; made to be asked again and again by whoever waits."""
+    ids = json.dumps(job_ids) if connection.dialect.name == "sqlite" else list(job_ids)
+    return [row[0] for row in _ENDED.all(connection, {"ids": ids})]

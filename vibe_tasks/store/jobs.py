@@ -29,14 +29,14 @@ from vibe_tasks.jobs import ENDED, JobStatus, sources
 from vibe_tasks.retry import RetryPolicy
 from vibe_tasks.store.claims import claim, claim_next_job, promote
 from vibe_tasks.store.engine import now
-from vibe_tasks.store.job_rows import find_job, list_jobs, results_of
+from vibe_tasks.store.job_rows import ended_of, find_job, list_jobs, results_of
 from vibe_tasks.store.schema import has_status, jobs, status
 from vibe_tasks.store.statement import Row, Statement, encoded
 from vibe_tasks.store.submissions import Submitted, submit
 
 __all__ = [
     "Submitted", "cancel_job", "check_lease", "claim", "claim_next_job", "complete_job",
-    "end_job", "fail_job", "find_job", "list_jobs", "mark_dead_letter", "promote",
+    "end_job", "ended_of", "fail_job", "find_job", "list_jobs", "mark_dead_letter", "promote",
     "results_of", "revive_job", "snooze_job", "submit", "unblock_job",
 ]  # fmt: skip
 

@@ -9,7 +9,8 @@ from sqlalchemy import Connection, inspect, text
 
 from vibe_tasks.errors import SchemaError
 from vibe_tasks.store.engine import Database, check_reachable
-from vibe_tasks.store.schema import POSTGRES_EXTRAS, SQLITE_EXTRAS, metadata
+from vibe_tasks.store.extras import POSTGRES_EXTRAS, SQLITE_EXTRAS
+from vibe_tasks.store.schema import metadata
 
 SCHEMA_VERSION = 1
 """The version this program works with; the newest of `migrations/versions`."""

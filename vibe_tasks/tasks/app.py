@@ -32,7 +32,9 @@ def make_app() -> Celery:
     """
     chosen = resources.settings()
     broker = resources.broker_url()
-    made = Celery("vibe_tasks", set_as_current=True)
+    made = Celery(
+        "vibe_tasks", set_as_current=True, control="vibe_tasks.tasks.remote:LedgerControl"
+    )
     made.conf.update(
         broker_url=broker,
         result_backend=_result_backend(broker),
@@ -48,6 +50,7 @@ def make_app() -> Celery:
         broker_transport_options={
             **queues.TRANSPORT_OPTIONS,
             "socket_connect_timeout": chosen.publish_timeout,
+            "socket_timeout": chosen.publish_timeout,  # one that is there and says nothing
         },
         broker_connection_retry_on_startup=True,
         broker_connection_timeout=chosen.publish_timeout,

@@ -18,7 +18,7 @@ from kombu.utils.json import loads
 from vibe_tasks.flow import attempts
 from vibe_tasks.store import outbox
 from vibe_tasks.store.engine import DATABASE_ERRORS, Database
-from vibe_tasks.tasks import publisher, resources
+from vibe_tasks.tasks import followers, publisher, resources
 from vibe_tasks.tasks.app import app as application
 from vibe_tasks.tasks.queues import broker_keys
 
@@ -51,6 +51,8 @@ def dispatch(app: Celery, ledger: Database, *, grace: float) -> Dispatched:
         grace: Seconds a sent message may go unclaimed before the broker is asked for it.
     """
     reaped = attempts.reap(ledger, uniform=resources.uniform)
+    publisher.publish(app, ledger, reaped.following)
+    followers.tell(app, ledger, reaped.dead)
     sent = 0
     while True:
         with ledger.begin() as connection:
@@ -63,7 +65,7 @@ def dispatch(app: Celery, ledger: Database, *, grace: float) -> Dispatched:
     lost = find_lost(app, ledger, grace=grace)
     with ledger.read() as connection:
         wait = outbox.seconds_to_next(connection)
-    return Dispatched(sent=sent, lost=lost, reaped=reaped, wait=wait)
+    return Dispatched(sent=sent, lost=lost, reaped=reaped.taken, wait=wait)
 
 
 def find_lost(app: Celery, ledger: Database, *, grace: float) -> int:

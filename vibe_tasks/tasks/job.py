@@ -13,6 +13,10 @@ from vibe_tasks.tasks.queues import check_lane, lane_queue
 from vibe_tasks.tasks.task import LedgerTask
 
 
+ROLE = "vibe_role"
+"""Setting of an application whose lanes were chosen; a module that it imports adds none."""
+
+
 @overload
 def job(function: Callable[..., Any], /) -> LedgerTask: ...
 @overload
@@ -75,6 +79,8 @@ def job(
 
 
 def serve(lane: str) -> None:
-    """Let workers that name no queues serve this lane too."""
+    """Let workers that name no queues serve this lane too, unless they have a role."""
+    if app.conf.get(ROLE):
+        return
     if lane not in {queue.name for queue in app.conf.task_queues}:
         app.conf.task_queues.append(lane_queue(lane))

@@ -25,6 +25,10 @@ log = logging.getLogger(__name__)
 BROKER_ERRORS = (KombuError, OperationalError, RedisError, OSError)
 """What a broker that is away, full or read-only raises through kombu."""
 
+OURS = "ledger_job"
+"""Header of messages whose job is in the ledger. Without it the producer was plain Celery, such
+as `send_task` by name, and the worker writes the job."""
+
 BATCH = 500
 """Messages in one round trip."""
 
@@ -76,7 +80,7 @@ def _send_one(app: Celery, producer: Any, job: Publication) -> None:
         exchange="",
         routing_key=job.queue,
         serializer="json",
-        headers=message.headers,
+        headers={**message.headers, OURS: True},
         priority=broker_priority(job.priority),
         retry=False,
         **message.properties,

@@ -11,17 +11,26 @@ from typing import Any
 
 from billiard.einfo import ExceptionWithTraceback
 from billiard.exceptions import WorkerLostError
+from celery.worker import state
 from celery.worker.request import Request
 
 from vibe_tasks.errors import IllegalMoveError, UnknownJobError
 from vibe_tasks.flow import attempts, control
-from vibe_tasks.tasks import resources
+from vibe_tasks.tasks import publisher, resources
 
 log = logging.getLogger(__name__)
 
 
 class LedgerRequest(Request):
     """A request for a job of the ledger."""
+
+    def acknowledge(self) -> None:
+        """Nothing to tell the broker: lanes are consumed without acknowledgement.
+
+        Celery would ask it to forget the message all the same, which is a round trip for each
+        job and a quarter of the main process's time.
+        """
+        self.acknowledged = True
 
     def on_timeout(self, soft: bool, timeout: float) -> None:
         """The time limit is over and the child was killed."""
@@ -36,7 +45,7 @@ class LedgerRequest(Request):
         error = exc_info.exception
         if isinstance(error, ExceptionWithTraceback):
             error = error.exc
-        if isinstance(error, WorkerLostError):
+        if isinstance(error, WorkerLostError | SystemExit | KeyboardInterrupt):
             self._lost(f"the process that ran it died ({error})")
         return super().on_failure(
             exc_info, send_failed_event=send_failed_event, return_ok=return_ok
@@ -51,4 +60,9 @@ class LedgerRequest(Request):
         super()._announce_revoked(reason, terminated, signum, expired)
 
     def _lost(self, why: str) -> None:
-        attempts.lose(resources.ledger(), self.id, self.hostname, why, uniform=resources.uniform)
+        ledger = resources.ledger()
+        stopped = state.should_terminate not in {None, False}  # a cold shutdown ends the pool
+        following = attempts.lose(
+            ledger, self.id, self.hostname, why, uniform=resources.uniform, counted=not stopped
+        )
+        publisher.publish(self.app, ledger, following)

@@ -6,7 +6,7 @@ and chord bookkeeping, and results of plain Celery tasks, stay with Celery's Red
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,12 +18,16 @@ from celery.exceptions import TimeoutError as CeleryTimeout
 
 from vibe_tasks.errors import AttemptError
 from vibe_tasks.jobs import JobStatus
-from vibe_tasks.store.jobs import results_of
+from vibe_tasks.store.jobs import ended_of, results_of
 from vibe_tasks.tasks import resources
 
 FIRST_LOOK = 0.002
 LONGEST_BETWEEN_LOOKS = 0.1
 """Seconds between two looks at jobs that somebody waits for; the time between them grows."""
+
+REST = 4
+"""A look at thousands of jobs takes a while: rest so many times as long, so that who waits does
+not take the processor from who works."""
 
 IDS_IN_ONE_LOOK = 500
 """Jobs in one query; SQLite and PostgreSQL both bound the parameters of a statement."""
@@ -52,6 +56,27 @@ class LedgerBackend(SyncBackendMixin, RedisBackend):
         found = self._look([task_id])
         return found[task_id] if found else super()._get_task_meta_for(task_id)
 
+    def mark_as_failure(
+        self,
+        task_id: str,
+        exc: BaseException,
+        traceback: Any = None,
+        request: Any = None,
+        **options: Any,
+    ) -> None:
+        """Tell chords, chains and error links; not of a job that will be tried again."""
+        if self._is_job(request) and not self._is_dead(task_id):
+            return
+        super().mark_as_failure(task_id, exc, traceback=traceback, request=request, **options)
+
+    def _is_job(self, request: Any) -> bool:
+        task = self.app.tasks.get(getattr(request, "task", None))
+        return getattr(task, "lane", None) is not None
+
+    def _is_dead(self, task_id: str) -> bool:
+        row = self._rows([task_id]).get(task_id)
+        return row is not None and row.status == JobStatus.FAILED
+
     def _store_result(
         self,
         task_id: str,
@@ -61,9 +86,11 @@ class LedgerBackend(SyncBackendMixin, RedisBackend):
         request: Any = None,
         **kwargs: Any,
     ) -> Any:
-        task = self.app.tasks.get(getattr(request, "task", None))
-        if getattr(task, "lane", None) is not None:
-            return result  # a job's result is in its row
+        written = self._is_job(request) and (
+            state not in states.PROPAGATE_STATES or self._rows([task_id])
+        )
+        if written:
+            return result  # a job's result is in its row; a job that a failed chain spared has none
         return super()._store_result(
             task_id, result, state, traceback=traceback, request=request, **kwargs
         )
@@ -93,10 +120,14 @@ class LedgerBackend(SyncBackendMixin, RedisBackend):
         """
         self._ensure_not_eager()
         awaited = dict.fromkeys(task_ids)
+        known: set[str] = set()
         began = resources.monotonic()
         pause = FIRST_LOOK
         while True:
-            for task_id, meta in self._ended(list(awaited)):
+            looked = resources.monotonic()
+            ended = list(self._ended(list(awaited), known))
+            took = resources.monotonic() - looked
+            for task_id, meta in ended:
                 del awaited[task_id]
                 pause = FIRST_LOOK
                 if on_message is not None:
@@ -109,22 +140,38 @@ class LedgerBackend(SyncBackendMixin, RedisBackend):
             left = None if timeout is None else began + timeout - resources.monotonic()
             if left is not None and left <= 0:
                 raise CeleryTimeout("The operation timed out.")
-            resources.pause(pause if left is None else min(pause, left))
+            rest = max(pause, REST * took)
+            resources.pause(rest if left is None else min(rest, left))
             pause = min(LONGEST_BETWEEN_LOOKS, pause * 1.5)
 
-    def _ended(self, task_ids: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:
-        for start in range(0, len(task_ids), IDS_IN_ONE_LOOK):
-            some = task_ids[start : start + IDS_IN_ONE_LOOK]
+    def _ended(self, task_ids: list[str], known: set[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Those that have ended; `known` is to hold those that are in the ledger."""
+        ours = [task_id for task_id in task_ids if task_id in known]
+        for some in _batches(ours):
+            yield from self._look(self._over(some)).items()
+        for some in _batches([task_id for task_id in task_ids if task_id not in known]):
             found = self._look(some)
+            known.update(found)
             for task_id in some:
                 meta = found.get(task_id) or super()._get_task_meta_for(task_id)
                 if meta["status"] in states.READY_STATES:
                     yield task_id, meta
 
-    def _look(self, task_ids: list[str]) -> dict[str, dict[str, Any]]:
+    def _over(self, task_ids: Sequence[str]) -> list[str]:
         with resources.ledger().read() as connection:
-            rows = results_of(connection, task_ids)
-        return {task_id: _meta(row) for task_id, row in rows.items()}
+            return ended_of(connection, task_ids)
+
+    def _look(self, task_ids: list[str]) -> dict[str, dict[str, Any]]:
+        return {task_id: _meta(row) for task_id, row in self._rows(task_ids).items()}
+
+    def _rows(self, task_ids: list[str]) -> dict[str, Any]:
+        with resources.ledger().read() as connection:
+            return dict(results_of(connection, task_ids))
+
+
+def _batches(task_ids: list[str]) -> Iterator[list[str]]:
+    for start in range(0, len(task_ids), IDS_IN_ONE_LOOK):
+        yield task_ids[start : start + IDS_IN_ONE_LOOK]
 
 
 def _meta(row: Any) -> dict[str, Any]:

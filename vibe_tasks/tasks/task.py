@@ -12,13 +12,21 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
+from billiard.common import terminate_handler_fired
 from celery import Task
 from celery.exceptions import Ignore, Reject, Retry
 from celery.result import AsyncResult, EagerResult
 from celery.utils import gen_unique_id
 from kombu.utils.functional import maybe_list
 
-from vibe_tasks.errors import AttemptError, Cancel, InputError, LeaseLostError, Snooze, TransientError
+from vibe_tasks.errors import (
+    AttemptError,
+    Cancel,
+    InputError,
+    LeaseLostError,
+    Snooze,
+    TransientError,
+)
 from vibe_tasks.failures import FailureKind, classify, describe
 from vibe_tasks.flow import attempts
 from vibe_tasks.jobs import Claim, NewJob, Publication
@@ -106,7 +114,9 @@ class LedgerTask(Task):
             publisher.publish(self.app, ledger, [publication(job)])
         return self.AsyncResult(submitted.id)
 
-    def submit_many(self, calls: Iterable[Any], *, priority: Any = None) -> list[AsyncResult | EagerResult]:
+    def submit_many(
+        self, calls: Iterable[Any], *, priority: Any = None
+    ) -> list[AsyncResult | EagerResult]:
         """Submit one job for each call in one transaction and one round trip to the broker.
 
         Args:
@@ -209,6 +219,8 @@ class LedgerTask(Task):
             return _finished(self.run(*args, **kwargs))
         ledger = resources.ledger()
         with ledger.begin() as connection:
+            if not request.get(publisher.OURS):
+                self._adopt(connection, args, kwargs)
             claim = jobs.claim(
                 connection,
                 request.id,
@@ -221,6 +233,19 @@ class LedgerTask(Task):
         request.args, request.kwargs = claim.args, dict(claim.kwargs)
         request.retries = claim.retry_count
         return self._attempt(claim)
+
+    def _adopt(self, connection: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
+        """Write the job of a message that was sent without us, by name; once."""
+        request = self.request
+        if jobs.results_of(connection, [request.id]):
+            return
+        options = {
+            "lane": (request.delivery_info or {}).get("routing_key"), "link": request.callbacks,
+            "link_error": request.errbacks, "chain": request.chain, "chord": request.chord,
+            "group_id": request.group, "group_index": request.group_index,
+            "root_id": request.root_id, "parent_id": request.parent_id,
+        }  # fmt: skip
+        self._submit(connection, [self.new_job(args, kwargs, request.id, options)])
 
     def perform(self, claim: Claim) -> tuple[Any, Sequence[Publication]]:
         """One attempt: do the work, write its end; the result and the messages to send.
@@ -248,6 +273,8 @@ class LedgerTask(Task):
         except Exception as error:  # noqa: BLE001  the edge of user code: whatever it raises is recorded
             return self._settle(claim, error)
         except SystemExit as error:
+            if terminate_handler_fired():
+                raise  # not the job's doing: this process was told to end
             # Let out, it would end the pool's process, and the job count as lost.
             return self._settle(claim, AttemptError(f"the job called exit({error.code})"))
         publisher.publish(self.app, resources.ledger(), following)
@@ -264,6 +291,10 @@ class LedgerTask(Task):
             raise Ignore from lost
         publisher.publish(self.app, resources.ledger(), following)
         if isinstance(error, Cancel):
+            # A chord that waits for this job is told; nothing is stored.
+            self.backend.mark_as_revoked(
+                claim.id, str(error), request=self.request, store_result=False
+            )
             raise Ignore from error
         if again:
             cause = error.exc if isinstance(error, Retry) and error.exc else error

@@ -1,0 +1,226 @@
+"""The command in processes of its own, with real stacks."""
+
+from __future__ import annotations
+
+import os
+import pty
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from threading import Event
+from time import monotonic
+
+import psutil
+import pytest
+
+from tests.acceptance.plan_folder import branch_files, branches, make_plan, outcomes
+from tests.acceptance.vibe_command import ROOT, Vibe
+from tests.processes import until
+from vibe_tasks.jobs import LANES
+from vibe_tasks.stack.embedded import EmbeddedStack
+
+WRITES = 'write(env["VIBE_TASK_ID"] + ".txt", "done")'
+WAITS_ONCE = """
+import time
+if not os.path.exists({place!r}):
+    open({place!r}, "w").close()
+    time.sleep(600)
+write("slow.txt", "done")
+"""
+
+
+@pytest.fixture
+def vibe(tmp_path: Path) -> Iterator[Vibe]:
+    """The command in an empty folder. Fails the test where a process of it outlives it."""
+    place = Vibe(folder=tmp_path)
+    yield place
+    try:
+        until(lambda: not place.strays(), seconds=10)
+    finally:
+        for process in place.strays():
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+
+
+def ended(vibe: Vibe, plan_id: str) -> str:
+    """How the plan stands."""
+    shown = vibe.run("plans", "show", plan_id, "--json")
+    return str(shown.report["outcome"])
+
+
+def first_line(command: subprocess.Popen[str], beginning: str) -> str:
+    """Read the command's output until a line begins like this; the line."""
+    assert command.stdout is not None
+    for line in command.stdout:
+        if line.startswith(beginning):
+            return line
+    raise AssertionError(f"no line begins with {beginning}: {command.communicate()}")
+
+
+def test_the_demo_completes_and_starts_over(vibe: Vibe) -> None:
+    """With `--json` the report alone comes out; the second demo keeps the first one's branch."""
+    first = vibe.run("demo", "--json", "--into", "shop")
+    assert (first.code, first.err) == (0, "")
+    assert first.report["outcome"] == "completed"
+    second = vibe.run("demo", "--into", "shop")
+    assert second.code == 0
+    assert "12 of 12 tasks deployed" in second.out
+    assert "vibe/todo-api.1" in branches(vibe.folder / "shop")
+    assert sorted(path.name for path in vibe.folder.iterdir()) == [".vibe", "shop"]
+
+
+def test_the_demo_overwrites_nothing(vibe: Vibe) -> None:
+    """A folder with something else in it is refused and left alone."""
+    (vibe.folder / "todo-api-demo").mkdir()
+    (vibe.folder / "todo-api-demo" / "mine").touch()
+    done = vibe.run("demo")
+    assert (done.code, done.out) == (2, "")
+    assert "not empty" in done.err
+    assert [path.name for path in (vibe.folder / "todo-api-demo").iterdir()] == ["mine"]
+
+
+def test_a_stack_that_is_up_serves_submit_run_and_doctor(vibe: Vibe) -> None:
+    """`vibe up` says when it is ready, works for other commands and ends in good order."""
+    plan = make_plan(vibe.folder, [{"id": "a", "prompt": WRITES}], name="first")
+    assert vibe.run("submit", plan).code == 2
+    with vibe.started("up", "--workers", "2") as stack:
+        first_line(stack, "ready")
+        assert "already running" in vibe.run("up").err
+        found = vibe.run("doctor")
+        assert found.code == 0, found.out
+
+        submitted = vibe.run("submit", plan).out.strip()
+        assert submitted.startswith("first-")
+        until(lambda: ended(vibe, submitted) == "completed", seconds=30)
+        plan = make_plan(vibe.folder, [{"id": "b", "prompt": WRITES}], name="second")
+        watched = vibe.run("run", plan, "--json")
+        assert (watched.code, outcomes(watched.report)) == (0, {"b": "deployed"})
+        assert '"status": "online"' in vibe.run("status", "--json").out
+
+        began = monotonic()
+        stack.send_signal(signal.SIGTERM)
+        out, err = stack.communicate(timeout=20)
+    assert stack.returncode == 0, out + err
+    assert monotonic() - began < 10
+    assert "stopped" in out
+
+
+def test_a_run_takes_over_from_a_stack_that_goes(vibe: Vibe, tmp_path: Path) -> None:
+    """A guest of another process's stack is not left alone with its plan."""
+    place = tmp_path / "begun"
+    plan = make_plan(vibe.folder, [{"id": "slow", "prompt": WAITS_ONCE.format(place=str(place))}])
+    with vibe.started("up") as stack:
+        first_line(stack, "ready")
+        with vibe.started("run", plan, "--json") as guest:
+            until(place.exists, seconds=30)
+            stack.kill()
+            out, err = guest.communicate(timeout=60)
+    assert guest.returncode == 0, out + err
+    assert branch_files(vibe.folder)["slow.txt"] == "done"
+
+
+def test_a_killed_run_goes_on_and_counts_no_failure(vibe: Vibe, tmp_path: Path) -> None:
+    """After SIGKILL nothing runs on, and a task with a single try allowed is completed."""
+    place = tmp_path / "begun"
+    prompt = WAITS_ONCE.format(place=str(place))
+    plan = make_plan(vibe.folder, [{"id": "slow", "prompt": prompt, "max_retries": 1}])
+    with vibe.started("run", plan) as command:
+        until(place.exists, seconds=30)
+        command.kill()
+        command.wait(10)
+        until(lambda: not vibe.strays(), seconds=10)
+    began = monotonic()
+    second = vibe.run("run", plan, "--json")
+    assert (second.code, outcomes(second.report)) == (0, {"slow": "deployed"})
+    assert monotonic() - began < 25, "it waited for the lease of the killed worker"
+    assert list((vibe.home / "worktrees").iterdir()) == []
+
+
+def test_a_plan_that_waits_for_approval_says_how_to_give_it(vibe: Vibe) -> None:
+    """Said once; `vibe plans approve` in another process lets the run complete."""
+    plan = make_plan(vibe.folder, [{"id": "a", "prompt": WRITES}], deploy={"approval": "manual"})
+    with vibe.started("run", plan) as command:
+        assert command.stderr is not None
+        hint = next(line for line in command.stderr if "approval" in line)
+        assert hint.rstrip().endswith("vibe plans approve work")
+        assert vibe.run("plans", "approve", "work").code == 0
+        out, err = command.communicate(timeout=30)
+    assert command.returncode == 0, out + err
+    assert "approval" not in err
+    assert vibe.run("plans", "approve", "work").code == 2
+
+
+def test_a_lane_of_the_plan_is_served(vibe: Vibe) -> None:
+    """The embedded worker serves lanes that only the plan names."""
+    plan = make_plan(vibe.folder, [{"id": "a", "prompt": WRITES, "lane": "docs"}])
+    assert vibe.run("run", plan).code == 0
+
+
+def test_a_run_uses_the_deployment_that_the_settings_name(vibe: Vibe) -> None:
+    """With VIBE_BROKER_URL the run brings no stack of its own."""
+    plan = make_plan(vibe.folder, [{"id": "a", "prompt": WRITES}])
+    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with EmbeddedStack(vibe.home, workers=2, lanes=LANES, environ=environ) as stack:
+        broker = f"redis+socket://{stack.socket}"
+        done = vibe.run("run", plan, "--json", VIBE_BROKER_URL=broker)
+        assert (done.code, outcomes(done.report)) == (0, {"a": "deployed"}), done.err
+        found = vibe.run("doctor", VIBE_BROKER_URL=broker)
+        assert found.code == 0, found.out
+        refused = vibe.run("up", VIBE_BROKER_URL=broker)
+        assert (refused.code, refused.out) == (2, "")
+
+
+def test_on_a_terminal_the_progress_is_drawn(vibe: Vibe) -> None:
+    """The live view goes to the terminal on standard error, the report to standard output."""
+    plan = make_plan(vibe.folder, [{"id": "a", "prompt": WRITES}])
+    ours, theirs = pty.openpty()
+    command = subprocess.Popen(
+        [sys.executable, "-m", "vibe_tasks.cli.main", "run", str(plan), "--json"],
+        cwd=vibe.folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=theirs, text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "VIBE_HOME": str(vibe.home), "TERM": "xterm"},
+    )  # fmt: skip
+    os.close(theirs)
+    try:
+        drawn = everything_from(ours)
+        out, _ = command.communicate(timeout=20)
+    finally:
+        os.close(ours)
+        command.kill()
+        command.wait(10)
+    assert command.returncode == 0, drawn
+    assert "\x1b[" in drawn
+    assert "1 of 1 deployed" in drawn
+    assert out.startswith("{")
+    assert out.rstrip().endswith("}")
+
+
+def everything_from(terminal: int) -> str:
+    """What is written to a terminal until its other side is closed."""
+    parts: list[bytes] = []
+    with suppress(OSError):  # how Linux tells the end
+        while data := os.read(terminal, 65536):
+            parts.append(data)
+    return b"".join(parts).decode(errors="replace")
+
+
+def test_a_reader_that_goes_away_is_no_crash(vibe: Vibe) -> None:
+    """`vibe jobs list | head` prints no traceback."""
+    with vibe.started("jobs", "list", "--json") as command:
+        assert command.stdout is not None
+        command.stdout.close()
+        assert command.stderr is not None
+        assert "Traceback" not in command.stderr.read()
+        command.wait(10)
+
+
+def test_a_watched_status_ends_with_ctrl_c(vibe: Vibe) -> None:
+    """Exit code 130, as of everything that somebody stops."""
+    with vibe.started("status", "--watch") as command:
+        first_line(command, "no workers")
+        Event().wait(0.1)
+        command.send_signal(signal.SIGINT)
+        _, err = command.communicate(timeout=10)
+    assert (command.returncode, err.strip()) == (130, "vibe: interrupted")

@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vibe_tasks.errors import SettingsError
+from vibe_tasks.settings import Settings, masked, read_settings
+
+
+def read(environ: dict[str, str] | None = None, toml: dict[str, object] | None = None) -> Settings:
+    return read_settings(environ or {}, toml or {})[0]
+
+
+def test_the_defaults_need_nothing() -> None:
+    """An empty environment and no file are enough."""
+    settings = read()
+    assert (settings.home, settings.lease_seconds, settings.max_retries) == (".vibe", 30.0, 3)
+
+
+def test_the_environment_wins_over_the_file() -> None:
+    """Each setting tells where it came from."""
+    settings, listing = read_settings(
+        {"VIBE_LEASE_SECONDS": "7.5", "HOME": "/root"}, {"lease_seconds": 5, "max_retries": 9}
+    )
+    assert (settings.lease_seconds, settings.max_retries) == (7.5, 9)
+    sources = {each.name: each.source for each in listing}
+    assert sources["lease_seconds"] == "VIBE_LEASE_SECONDS"
+    assert sources["max_retries"] == "vibe.toml"
+    assert sources["home"] == "default"
+    assert set(sources) == set(Settings.model_fields)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "words"),
+    [
+        ("VIBE_LEASE_SECONDS", "soon", "VIBE_LEASE_SECONDS: .*number"),
+        ("VIBE_LEASE_SECONDS", "0", "VIBE_LEASE_SECONDS: .*greater than 0"),
+        ("VIBE_LEASE_SECONDS", "nan", "VIBE_LEASE_SECONDS"),
+        ("VIBE_LEASE_SECONDS", "inf", "VIBE_LEASE_SECONDS"),
+        ("VIBE_MAX_RETRIES", "0", "VIBE_MAX_RETRIES: .*1"),
+        ("VIBE_MAX_RETRIES", "1.5", "VIBE_MAX_RETRIES"),
+        ("VIBE_RETRY_BASE", "-1", "VIBE_RETRY_BASE"),
+        ("VIBE_DISPATCH_SECONDS", "61", "VIBE_DISPATCH_SECONDS: .*60"),
+        ("VIBE_DATABASE_URL", "mysql://x/y", "VIBE_DATABASE_URL: use sqlite:///PATH"),
+        ("VIBE_DATABASE_URL", "sqlite://", "VIBE_DATABASE_URL: a ledger in memory"),
+        ("VIBE_DATABASE_URL", "sqlite:///:memory:", "a ledger in memory"),
+        ("VIBE_BROKER_URL", "amqp://x", "VIBE_BROKER_URL: use redis://"),
+        ("VIBE_WORKER_TIER", "junior", "VIBE_WORKER_TIER: .*senior"),
+        ("VIBE_LOG_LEVEL", "LOUD", "VIBE_LOG_LEVEL"),
+        ("VIBE_HOME", "", "VIBE_HOME"),
+        (
+            "VIBE_LEASE_SECOND",
+            "5",
+            "VIBE_LEASE_SECOND: unknown setting.*did you mean .*VIBE_LEASE_SECONDS",
+        ),
+        ("VIBE_XYZZY", "5", "VIBE_XYZZY: unknown setting$"),
+    ],
+)
+def test_a_wrong_variable_stops_the_start(variable: str, value: str, words: str) -> None:
+    """L10: one line that names the variable and says what is wrong."""
+    with pytest.raises(SettingsError, match=words) as caught:
+        read({variable: value})
+    assert "\n" not in str(caught.value)
+
+
+def test_a_wrong_key_names_the_file() -> None:
+    """The file's keys are checked like the variables."""
+    with pytest.raises(SettingsError, match=r"vibe\.toml: leese_seconds: unknown setting.*did you"):
+        read({}, {"leese_seconds": 3})
+    with pytest.raises(SettingsError, match=r"^vibe\.toml: "):
+        read({}, {"lease_seconds": -3})
+
+
+@pytest.mark.parametrize("scheme", ["postgresql", "postgres", "postgresql+psycopg"])
+def test_every_name_of_postgresql_is_understood(scheme: str) -> None:
+    """Hosting services write it in different ways; the driver is ours."""
+    settings = read({"VIBE_DATABASE_URL": f"{scheme}://u:p@h/db"})
+    assert settings.database_url == "postgresql+psycopg://u:p@h/db"
+
+
+def test_a_list_is_split_at_commas() -> None:
+    """Spaces and empty parts mean nothing; the file may give a list."""
+    assert read({"VIBE_IMPORTS": " a.b , c,"}).imports == ("a.b", "c")
+    assert read({}, {"imports": ["a", "b"]}).imports == ("a", "b")
+
+
+def test_variables_for_agents_are_no_settings() -> None:
+    """An agent that calls `vibe` has them in its environment."""
+    read({"VIBE_JOB_ID": "x", "VIBE_PLAN": "p", "VIBE_KIND": "dev", "VIBE_ATTEMPT": "1"})
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [("redis://:secret@h/0", "redis://:***@h/0"), ("redis://u:secret@h:1", "redis://u:***@h:1"),
+     ("postgresql://u@h/db", "postgresql://u@h/db"), ("sqlite:////tmp/x", "sqlite:////tmp/x"),
+     ("plain", "plain"), (5, 5)],
+)  # fmt: skip
+def test_passwords_are_masked(value: object, shown: object) -> None:
+    """`vibe settings` may be shown to anybody."""
+    assert masked(value) == shown
+
+
+def test_a_refused_url_does_not_show_its_password() -> None:
+    """An error line may be shown to anybody too."""
+    with pytest.raises(SettingsError) as caught:
+        read({"VIBE_DATABASE_URL": "mysql://u:secret@h/db"})
+    assert "secret" not in str(caught.value)
+
+
+@given(st.dictionaries(st.text(min_size=1), st.text(), max_size=5))
+def test_the_rest_of_the_environment_is_nobodys_business(environ: dict[str, str]) -> None:
+    """Variables without the prefix never stop a start."""
+    read({name: value for name, value in environ.items() if not name.startswith("VIBE_")})

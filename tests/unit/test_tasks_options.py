@@ -1,0 +1,107 @@
+"""The options of a call, checked without a ledger."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, timezone
+from math import inf, nan
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vibe_tasks.errors import InputError
+from vibe_tasks.tasks.options import (
+    CANVAS,
+    canvas_of,
+    check_options,
+    delay_of,
+    lane_of,
+    moment_of,
+    time_limit_of,
+)
+from vibe_tasks.tasks.queues import check_lane
+
+MOMENT = datetime(2030, 5, 6, 7, 8, 9, tzinfo=UTC)
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(10**9), 10**9))
+def test_a_delay_is_the_countdown_and_never_below_zero(countdown: float) -> None:
+    """For every finite number."""
+    assert delay_of({"countdown": countdown}) == max(0.0, float(countdown))
+
+
+@pytest.mark.parametrize("value", [nan, inf, -inf, "1", True, timedelta(seconds=1)])
+@pytest.mark.parametrize(("name", "read"), [("countdown", delay_of), ("time_limit", time_limit_of)])
+def test_seconds_are_finite_numbers(name: str, read: object, value: object) -> None:
+    """The message names the option and the value."""
+    with pytest.raises(InputError, match=name):
+        read({name: value})  # type: ignore[operator]
+
+
+def test_without_options_a_job_is_due_now() -> None:
+    """Absent and None mean the same."""
+    for options in ({}, {"countdown": None, "eta": None, "time_limit": None, "lane": None}):
+        assert delay_of(options) == 0
+        assert moment_of(options) is None
+        assert time_limit_of(options) is None
+        assert lane_of(options) is None
+        check_options(options)
+
+
+@pytest.mark.parametrize(
+    "eta",
+    [
+        MOMENT, MOMENT.isoformat(), MOMENT.replace(tzinfo=None), "2030-05-06T07:08:09",
+        "2030-05-06T07:08:09Z", MOMENT.astimezone(timezone(timedelta(hours=5))),
+    ],
+)  # fmt: skip
+def test_an_eta_is_a_moment_in_utc_unless_it_says_otherwise(eta: object) -> None:
+    """Datetimes and ISO texts, with and without a time zone."""
+    assert moment_of({"eta": eta}) == MOMENT.timestamp()
+
+
+@pytest.mark.parametrize("eta", ["soon", "", 12.5, object()])
+def test_what_is_no_moment_is_refused(eta: object) -> None:
+    """The message shows it."""
+    with pytest.raises(InputError, match="eta must be a datetime"):
+        moment_of({"eta": eta})
+
+
+@pytest.mark.parametrize("lane", ["", "a lane", "a,b", "ä", "code\x06\x163", 3])
+def test_a_lane_that_no_worker_could_name_is_refused(lane: object) -> None:
+    """`-Q` splits at commas, and the broker's lists have names of their own."""
+    with pytest.raises(InputError, match="lane must be"):
+        check_lane(lane)
+
+
+@pytest.mark.parametrize("lane", ["code", "worker.code@host-1", "GPU_2"])
+def test_lanes_are_plain_names(lane: str) -> None:
+    """Under our name for it, or Celery's."""
+    assert lane_of({"lane": lane}) == lane_of({"queue": lane}) == lane
+
+
+def test_a_misspelt_option_is_refused_with_the_near_miss() -> None:
+    """Else it would silently be a job too many."""
+    with pytest.raises(InputError, match="no option uniqe_key, did you mean 'unique_key'"):
+        check_options({"uniqe_key": "a"})
+
+
+def test_stamps_are_options_of_their_own() -> None:
+    """Celery's stamped headers name further options."""
+    check_options({"stamped_headers": ["customer"], "customer": "a"})
+    with pytest.raises(InputError):
+        check_options({"stamped_headers": ["customer"], "costumer": "a"})
+
+
+def test_json_is_the_one_serializer() -> None:
+    """Named or not."""
+    check_options({"serializer": "json"})
+    with pytest.raises(InputError):
+        check_options({"serializer": "pickle"})
+
+
+def test_what_celery_needs_travels_under_its_message_names() -> None:
+    """Nothing else does, and nothing at all where there is nothing."""
+    assert canvas_of({"countdown": 3, "link": None}) is None
+    options = dict.fromkeys(CANVAS, "x") | {"countdown": 3}
+    assert canvas_of(options) == dict.fromkeys(CANVAS.values(), "x")

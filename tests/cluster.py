@@ -23,6 +23,8 @@ from uuid import uuid4
 
 import psycopg
 import pytest
+from celery import _state
+from celery.app import builtins
 from psycopg import sql
 from redis import Redis
 
@@ -259,6 +261,13 @@ def running_cluster(request: pytest.FixtureRequest, database: str) -> Iterator[C
             version.create(ledger)
             ledger.close()
         cluster = Cluster(folder, url, stack)
+        stack.callback(
+            lambda: shutil.copytree(
+                cluster.logs,
+                f"/tmp/keep-logs/{request.node.name.replace('/', '_') if request else 'x'}-{database}-{uuid4().hex[:4]}",
+                dirs_exist_ok=True,
+            )
+        )
         cluster.broker_up()
         stack.enter_context(_imported(cluster))
         yield cluster
@@ -287,6 +296,9 @@ def _imported(cluster: Cluster) -> Iterator[None]:
             if name.startswith("VIBE_"):
                 patch.setenv(name, value)
         patch.syspath_prepend(str(cluster.folder))
+        # Celery gives every task to every application of the process: not those of the others.
+        own = {each for each in _state._on_app_finalizers if each.__module__ == builtins.__name__}
+        patch.setattr(_state, "_on_app_finalizers", own)
         before = _take_away()
         try:
             cluster.module("work")

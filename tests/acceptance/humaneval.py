@@ -156,6 +156,4 @@ def reported(report: dict[str, Any]) -> dict[str, Any]:
 
 def dead_letters(report: dict[str, Any]) -> list[dict[str, Any]]:
     """The report's dead letters in the order of the problems; there they stand as they died."""
-    return sorted(
-        report["dead_letters"], key=lambda letter: int(letter["task"].rpartition("_")[2])
-    )
+    return sorted(report["dead_letters"], key=lambda letter: int(letter["task"].rpartition("_")[2]))

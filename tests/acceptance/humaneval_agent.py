@@ -51,7 +51,9 @@ def main(dataset: str) -> int:
     path = Path(job["task"]["files"][0])
     path.parent.mkdir(exist_ok=True)
     path.write_text(text, encoding="utf-8")
-    print(json.dumps({"summary": f"{kind} of {task_id}", "input_tokens": number, "output_tokens": 1}))
+    print(
+        json.dumps({"summary": f"{kind} of {task_id}", "input_tokens": number, "output_tokens": 1})
+    )
     return 0
 
 

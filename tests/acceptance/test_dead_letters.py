@@ -70,9 +70,7 @@ def test_a_job_that_exhausts_its_retries_blocks_what_needs_it_and_comes_back(
     assert (second.code, second.report["outcome"]) == (0, "completed")
     assert set(outcomes(second.report).values()) == {"deployed"}
     attempts = {task["id"]: task["attempts"]["dev"] for task in second.report["tasks"]}
-    assert attempts == {
-        "breaks": 3, "needs-it": 1, "needs-that": 1, "other": 1, "after-other": 1
-    }
+    assert attempts == {"breaks": 3, "needs-it": 1, "needs-that": 1, "other": 1, "after-other": 1}
     assert merges(vibe.folder)[: len(before)] == before
     assert len(merges(vibe.folder)) == len(tasks)
     assert (second.report["dead_letters"], second.report["jobs"]["failed"]) == ([], 0)

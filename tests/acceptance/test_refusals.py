@@ -214,7 +214,7 @@ def test_a_broker_that_is_not_there_is_refused(vibe: Vibe, plan: Path):
     [
         ("VIBE_LEASE_SECONDS", "soon", "soon"),
         ("VIBE_LEASE_SECONDS", "-1", "-1"),
-        ("VIBE_LEESE_SECONDS", "30", "lease_seconds"),
+        ("VIBE_LEESE_SECONDS", "30", "VIBE_LEASE_SECONDS"),
         ("VIBE_BROKER_URL", "amqp://localhost", "amqp"),
         ("VIBE_DATABASE_URL", "mysql://localhost/x", "mysql"),
         ("VIBE_DATABASE_URL", "postgresql://nobody@127.0.0.1:1/none", "127.0.0.1"),

@@ -9,7 +9,8 @@ from pathlib import Path
 from time import monotonic
 
 import pytest
-from celery.exceptions import TaskRevokedError, TimeoutError as CeleryTimeoutError
+from celery.exceptions import TaskRevokedError
+from celery.exceptions import TimeoutError as CeleryTimeoutError
 from celery.result import AsyncResult
 
 from tests.cluster import Cluster, ready, running_cluster

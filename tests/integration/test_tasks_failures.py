@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import psutil
@@ -29,7 +30,7 @@ def waits(cluster: Cluster, job_id: str) -> list[float]:
     rows = cluster.history(job_id)
     return [
         after["timestamp"] - before["timestamp"]
-        for before, after in zip(rows, rows[1:], strict=False)
+        for before, after in pairwise(rows)
         if before["from_status"] == "processing" and after["status"] == "processing"
     ]
 

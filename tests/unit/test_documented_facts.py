@@ -27,6 +27,7 @@ from vibe_tasks.store.engine import open_database
 from vibe_tasks.store.extras import VIEW
 from vibe_tasks.store.version import create
 from vibe_tasks.tasks.job import job
+from vibe_tasks.tasks.options import OURS
 from vibe_tasks.tasks.schedule import SCHEDULE
 
 
@@ -113,6 +114,12 @@ def test_options_of_jobs_are_documented():
     rows = table("docs/python.md", "option of `@job`")
     options = [*inspect.signature(job).parameters][1:-1]
     assert words_in([row[0] for row in rows]) == options
+
+
+def test_options_of_calls_are_documented():
+    """The table of `apply_async` has every option that is ours."""
+    rows = table("docs/python.md", "option of `apply_async`")
+    assert set(OURS) <= set(words_in([row[0] for row in rows]))
 
 
 def test_public_names_are_documented():

@@ -13,13 +13,20 @@ from vibe_tasks.stack.supervisor import RESTART, how_it_ended
 
 
 def test_the_worker_serves_the_given_lanes_with_the_given_processes() -> None:
-    """The worker is Celery's own, on our interpreter, with these lanes and this concurrency."""
+    """The worker runs on our interpreter, with these lanes and this many processes."""
     command = child_commands(Path("/home"), workers=3, lanes=["code", "qa"])["worker"]
 
-    assert command[:5] == (sys.executable, "-m", "celery", "-A", "vibe_tasks")
-    assert command[command.index("-c") + 1] == "3"
-    assert command[command.index("-Q") + 1] == "code,qa"
-    assert command[command.index("-n") + 1] == "embedded@%h"
+    assert command == (
+        *(sys.executable, "-m", "vibe_tasks.tasks.worker"),
+        *("embedded", "3", "code,qa"),
+    )
+
+
+def test_the_worker_sends_events_where_flower_listens() -> None:
+    """Flower shows a worker only while its heartbeats come."""
+    commands = child_commands(Path("/home"), workers=1, lanes=["code"], flower=True)
+
+    assert "--watched" in commands["worker"]
 
 
 def test_beat_and_flower_run_only_when_asked_for() -> None:

@@ -120,7 +120,7 @@ def _show_around(into: Path, branch: str) -> None:
     click.echo(
         f"\nlook around:\n"
         f"  git -C {repo} log --graph --oneline {branch}\n"
-        f"  git -C {repo} switch {branch} && cd {repo}\n"
+        f"  git -C {repo} switch --detach {branch} && cd {repo}\n"
         f"  python -m unittest -q && python -m todo --help\n"
         f"  vibe plans show {EXAMPLE}; vibe jobs list     (ledger: {resources.home()})"
     )

@@ -29,7 +29,7 @@ BROKER_START = 10.0
 GRACE = 5.0
 """Seconds between SIGTERM and SIGKILL; a job that takes longer is lost with its lease."""
 
-WORKER = "embedded@"
+WORKER = "embedded"
 """Name of the worker, before the host's."""
 
 BROKER_GRACE = 1.0
@@ -55,8 +55,8 @@ def child_commands(
     celery = (sys.executable, "-m", "celery", "-A", "vibe_tasks")
     commands = {
         "worker": (
-            *(*celery, "worker", "-n", f"{WORKER}%h", "-c", str(workers), "-Q", ",".join(lanes)),
-            *("--loglevel", "INFO", "--without-gossip", "--without-mingle", "--without-heartbeat"),
+            *(sys.executable, "-m", "vibe_tasks.tasks.worker"),
+            *(WORKER, str(workers), ",".join(lanes), *(("--watched",) if flower else ())),
         ),
         "dispatcher": (sys.executable, "-m", "vibe_tasks.tasks.dispatcher"),
     }
@@ -70,7 +70,7 @@ def child_commands(
 
 def worker_name() -> str:
     """What the ledger calls this machine's embedded worker."""
-    return f"{WORKER}{socket.gethostname()}"
+    return f"{WORKER}@{socket.gethostname()}"
 
 
 class EmbeddedStack:

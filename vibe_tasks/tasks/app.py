@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from celery import Celery
 
+from vibe_tasks.jobs import LANES
 from vibe_tasks.tasks import queues, resources, steps
 from vibe_tasks.tasks.schedule import SCHEDULE
-
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(processName)s"
 
@@ -42,7 +42,7 @@ def make_app() -> Celery:
         task_serializer="json",
         result_serializer="json",
         timezone="UTC",
-        task_queues=[queues.lane_queue(lane) for lane in queues.LANES],
+        task_queues=[queues.lane_queue(lane) for lane in LANES],
         task_default_queue="code",
         task_default_exchange="",
         task_default_routing_key="code",

@@ -12,7 +12,6 @@ from vibe_tasks.tasks.app import app
 from vibe_tasks.tasks.queues import check_lane, lane_queue
 from vibe_tasks.tasks.task import LedgerTask
 
-
 ROLE = "vibe_role"
 """Setting of an application whose lanes were chosen; a module that it imports adds none."""
 

@@ -13,7 +13,6 @@ from kombu import Exchange, Queue
 from kombu.transport.redis import Channel
 
 from vibe_tasks.errors import InputError
-from vibe_tasks.jobs import LANES as LANES  # of the broker's queues too
 from vibe_tasks.priority import Priority
 
 LANE_NAME = re.compile(r"[A-Za-z0-9._@-]+")

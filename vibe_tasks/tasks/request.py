@@ -25,11 +25,14 @@ class LedgerRequest(Request):
     """A request for a job of the ledger."""
 
     def acknowledge(self) -> None:
-        """Nothing to tell the broker: lanes are consumed without acknowledgement.
+        """Tell the broker, unless the lane is consumed without acknowledgement.
 
         Celery would ask it to forget the message all the same, which is a round trip for each
         job and a quarter of the main process's time.
         """
+        queue = self.app.amqp.queues.get(self.delivery_info.get("routing_key"))
+        if queue is None or not queue.no_ack:
+            super().acknowledge()
         self.acknowledged = True
 
     def on_timeout(self, soft: bool, timeout: float) -> None:

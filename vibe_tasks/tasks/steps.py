@@ -58,7 +58,10 @@ class LedgerStep(bootsteps.StartStopStep):
     def start(self, parent: Any) -> None:
         """Register the worker and begin to renew its leases."""
         settings = resources.settings()
-        lanes = list(parent.app.amqp.queues.consume_from)
+        queues = parent.app.amqp.queues.consume_from
+        for queue in queues.values():
+            queue.no_ack = True  # those too that Celery made of a name after `-Q`
+        lanes = list(queues)
         capacity = settings.worker_capacity or parent.concurrency
         with resources.ledger().begin() as connection:
             workers.register(

@@ -108,7 +108,8 @@ class LedgerTask(Task):
         }  # fmt: skip
         job = self.new_job(args or (), kwargs or {}, task_id, options)
         ledger = resources.ledger()
-        with ledger.begin() as connection:
+        # One statement is a transaction of its own; a key takes two.
+        with ledger.begin() if job.unique_key else ledger.write_once() as connection:
             submitted = self._submit(connection, [job])[0]
         if submitted.fresh and submitted.due:
             publisher.publish(self.app, ledger, [publication(job)])
@@ -218,9 +219,10 @@ class LedgerTask(Task):
         if request.called_directly or request.is_eager:
             return _finished(self.run(*args, **kwargs))
         ledger = resources.ledger()
-        with ledger.begin() as connection:
-            if not request.get(publisher.OURS):
+        if not request.get(publisher.OURS):
+            with ledger.begin() as connection:
                 self._adopt(connection, args, kwargs)
+        with ledger.write_once() as connection:
             claim = jobs.claim(
                 connection,
                 request.id,
@@ -254,9 +256,10 @@ class LedgerTask(Task):
             LeaseLostError: The attempt is no longer the job's current one.
         """
         result = _finished(self.run(*claim.args, **claim.kwargs))
-        with resources.ledger().begin() as connection:
+        linked = canvas.take_following(self, result)
+        ledger = resources.ledger()
+        with ledger.begin() if linked else ledger.write_once() as connection:
             jobs.complete_job(connection, claim.id, claim.attempt, result)
-            linked = canvas.take_following(self, result)
             submitted = jobs.submit(connection, linked, published=True) if linked else ()
         due = {each.id for each in submitted if each.fresh and each.due}
         return result, [publication(job) for job in linked if job.id in due]

@@ -30,7 +30,7 @@ class Merged:
     fresh: bool
 
 
-class MergeConflict(VibeError):  # noqa: N818 a verdict rather than a fault
+class MergeConflict(VibeError):
     """The commit and the branch changed the same places.
 
     Args:

@@ -311,6 +311,7 @@ def _imported(cluster: Cluster) -> Iterator[None]:
             sys.modules.update(before)
             if PRODUCERS_PACKAGE in before:
                 sys.modules["vibe_tasks"].tasks = before[PRODUCERS_PACKAGE]  # type: ignore[attr-defined]
+            if f"{PRODUCERS_PACKAGE}.app" in before:
                 before[f"{PRODUCERS_PACKAGE}.app"].app.set_current()
 
 

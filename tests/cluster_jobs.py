@@ -171,10 +171,8 @@ def retry_with(self: Any, log: str, countdown: float | None = None) -> int:
     """Ask for a retry at the first attempt."""
     write(log, f"{self.request.retries}")
     if self.request.retries == 0:
-        try:
-            raise OSError("the disk is on fire")
-        except OSError as error:
-            raise self.retry(exc=error, countdown=countdown) from error
+        error = OSError("the disk is on fire")
+        raise self.retry(exc=error, countdown=countdown)
     return int(self.request.retries)
 
 
@@ -187,7 +185,7 @@ def retry_by_itself(log: str) -> int:
     return len(lines(log))
 
 
-@job(time_limit=0.6)
+@job(time_limit=0.4)
 def overrun(log: str) -> None:
     """Start a child process, and run past the time limit with it."""
     child = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"])

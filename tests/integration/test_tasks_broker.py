@@ -39,6 +39,7 @@ def busy(cluster: Cluster, tmp_path: Path) -> Iterator[SimpleNamespace]:
 
     yield SimpleNamespace(log=str(log), started=started)
     gate.touch()
+    until(lambda: cluster.messages("one") == 0, seconds=30)
 
 
 # --- priorities ---

@@ -6,7 +6,6 @@ A claim is what stands between a message and its job; it must not get slower wit
 from __future__ import annotations
 
 import argparse
-import json
 import multiprocessing
 import time
 from collections.abc import Callable
@@ -168,7 +167,6 @@ def main() -> None:
                     for crowd in crowds
                     for name, by_id in ways.items()
                 ]  # fmt: skip
-                print(json.dumps(table[-1]), flush=True) if not chosen.quick else None
     show(
         "Claims", METHOD.format(claims=" or ".join(str(budget // crowd) for crowd in crowds)),
         ["ledger", "rows", "by", "processes", "ms, p50 / p95 / p99", "claims/s"], table,

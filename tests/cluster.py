@@ -261,13 +261,6 @@ def running_cluster(request: pytest.FixtureRequest, database: str) -> Iterator[C
             version.create(ledger)
             ledger.close()
         cluster = Cluster(folder, url, stack)
-        stack.callback(
-            lambda: shutil.copytree(
-                cluster.logs,
-                f"/tmp/keep-logs/{request.node.name.replace('/', '_') if request else 'x'}-{database}-{uuid4().hex[:4]}",
-                dirs_exist_ok=True,
-            )
-        )
         cluster.broker_up()
         stack.enter_context(_imported(cluster))
         yield cluster

@@ -35,11 +35,11 @@ MOVES: Mapping[JobStatus, frozenset[JobStatus]] = {
     ),
     JobStatus.COMPLETED: frozenset(),
     JobStatus.FAILED: frozenset({JobStatus.PENDING, JobStatus.CANCELLED}),
-    JobStatus.CANCELLED: frozenset({JobStatus.PENDING}),
+    JobStatus.CANCELLED: frozenset({JobStatus.PENDING, JobStatus.BLOCKED}),
 }
 """From each status, where a job may go. `failed → pending` and `cancelled → pending` are a
-retry by hand, `failed → cancelled` is a discard; `processing → pending` is a retry, a snooze or
-an interruption."""
+retry by hand, and so is `cancelled → blocked` where the job still has to wait; `failed → cancelled`
+is a discard; `processing → pending` is a retry, a snooze or an interruption."""
 
 LANES = ("deploy", "qa", "code", "control")
 """The lanes every deployment has. Among equal priorities the broker looks into them in this

@@ -47,7 +47,7 @@ def problems() -> list[Problem]:
 
 
 def test_report_is_exactly_the_predicted_one(vibe: Vibe, problems: list[Problem]):
-    """Outcomes, fix rounds, attempts, dead letters, jobs and tokens are as the agent's faults imply.
+    """Outcomes, fix rounds, attempts, dead letters, jobs and tokens follow from the agent's faults.
 
     Every solution on the branch passes its check, and what is dead is not there.
     """
@@ -58,7 +58,7 @@ def test_report_is_exactly_the_predicted_one(vibe: Vibe, problems: list[Problem]
     the_branch_is_sound(vibe, finished.report, problems)
 
 
-@pytest.mark.parametrize("share", [0.3, 0.7])
+@pytest.mark.parametrize("share", [0.3, 0.7] if FULL else [0.5])
 def test_killed_run_ends_as_if_nothing_had_happened(
     vibe: Vibe, problems: list[Problem], share: float
 ):
@@ -67,7 +67,7 @@ def test_killed_run_ends_as_if_nothing_had_happened(
     total = prediction(problems)["jobs"]["completed"]
     with vibe.started("run", plan, "--json") as command:
         until(lambda: completed(vibe) >= share * total or gone(command), seconds=SECONDS)
-        assert not gone(command)
+        assert not gone(command), command.communicate()
         assert vibe.kill_everything(command) >= 5  # vibe, valkey, worker, its pool
     assert completed(vibe) < total
 

@@ -1,4 +1,4 @@
-"""Plans with many tasks, side by side and one after the other; benchmarks/plans.py has larger ones."""
+"""Plans with many tasks, side by side and in a row; benchmarks/plans.py has larger ones."""
 
 from __future__ import annotations
 

@@ -59,6 +59,13 @@ BROKEN = {
 """What is wrong, the plan's text, and a word that the message must have."""
 
 
+COUNTS = [
+    "SELECT count(*) FROM plans", "SELECT count(*) FROM tasks", "SELECT count(*) FROM jobs",
+    "SELECT count(*) FROM job_history", "SELECT count(*) FROM events",
+]  # fmt: skip
+"""What a refused plan must not have left in the ledger."""
+
+
 @pytest.fixture
 def plan(vibe: Vibe) -> Path:
     """A sound plan with a repository."""
@@ -79,8 +86,8 @@ def refused(vibe: Vibe, finished: Finished, *words: str) -> None:
         assert branches(vibe.folder) == ["main"]
         refs = git("for-each-ref", "--format=%(refname)", "refs/vibe", cwd=vibe.folder / "repo")
         assert refs.strip() == ""
-    for table in ("plans", "tasks", "jobs", "job_history", "events"):
-        assert vibe.rows(f"SELECT count(*) FROM {table}") in ([], [(0,)])
+    for query in COUNTS:
+        assert vibe.rows(query) in ([], [(0,)])
     assert not (vibe.home / "broker.sock").exists()
     assert vibe.strays() == []
 

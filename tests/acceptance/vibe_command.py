@@ -1,4 +1,4 @@
-"""The `vibe` command as a user runs it: a process of its own, with a home and a folder of its own."""
+"""The `vibe` command as a user runs it: a process with a home and a folder of its own."""
 
 from __future__ import annotations
 

@@ -23,6 +23,7 @@ OPERATIONS: dict[str, Callable[[Connection, str], object]] = {
     "end": lambda connection, job: jobs.end_job(connection, job, 1, "stop"),
     "cancel": lambda connection, job: jobs.cancel_job(connection, job, "stop"),
     "revive": jobs.revive_job,
+    "revive to wait": lambda connection, job: jobs.revive_job(connection, job, blocked=True),
     "unblock": jobs.unblock_job,
 }
 

@@ -13,12 +13,10 @@ from tests.cluster import Cluster, ready, running_cluster
 from tests.processes import until
 
 
-@pytest.fixture(
-    scope="module", params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]
-)
+@pytest.fixture(scope="module")
 def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """A worker with two processes, and a dispatcher."""
-    with running_cluster(request, request.param) as made:
+    with running_cluster(request, "sqlite") as made:
         worker = made.start_worker("code", processes=2)
         made.dispatcher()
         ready(worker)

@@ -188,8 +188,8 @@ def test_what_a_killed_attempt_left_is_removed(repository: Repository, tmp_path:
     with checkout(repository, base, path) as first:
         write(path, {"left": "over"})
         (first.entry / "locked").write_text("by hand")
-        module._aside(repository, first.entry, "new").mkdir()
-        module._aside(repository, first.entry, "old").mkdir()
+        module._aside(first.entry, "new").mkdir()
+        module._aside(first.entry, "old").mkdir()
         with checkout(repository, base, path) as second:
             assert not (path / "left").exists()
             assert second.commit_all("nothing") == base

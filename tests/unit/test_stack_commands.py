@@ -8,7 +8,7 @@ import pytest
 from vibe_tasks.errors import InputError
 from vibe_tasks.stack.broker import broker_program, valkey_server
 from vibe_tasks.stack.children import Program
-from vibe_tasks.stack.embedded import child_commands
+from vibe_tasks.stack.embedded import child_commands, worker_name
 from vibe_tasks.stack.supervisor import RESTART, how_it_ended
 
 
@@ -18,8 +18,14 @@ def test_the_worker_serves_the_given_lanes_with_the_given_processes() -> None:
 
     assert command == (
         *(sys.executable, "-m", "vibe_tasks.tasks.worker"),
-        *("embedded", "3", "code,qa"),
+        *(worker_name(Path("/home")).partition("@")[0], "3", "code,qa"),
     )
+
+
+def test_every_home_has_a_worker_of_its_own() -> None:
+    """Homes may share a ledger: one that clears up must not take the other's jobs away."""
+    assert worker_name(Path("/home/a")) != worker_name(Path("/home/b"))
+    assert worker_name(Path("/home/a/../b")) == worker_name(Path("/home/b"))
 
 
 def test_the_worker_sends_events_where_flower_listens() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -19,6 +18,7 @@ from vibe_tasks.stack.lock import HomeTakenError
 from vibe_tasks.store import leases, outbox, watching, workers
 from vibe_tasks.store.engine import Database
 from vibe_tasks.tasks import resources
+from vibe_tasks.workspace.worktree import remove_leftover
 
 LOOK_AGAIN = 1.0
 """Seconds between two looks whether the other process's stack is still there."""
@@ -55,7 +55,7 @@ class Crew:
     ) -> None:
         self._ledger = ledger
         self._home = home
-        self._worker = worker_name()
+        self._worker = worker_name(home)
         self.stack = EmbeddedStack(
             home, workers=processes, lanes=lanes, environ=os.environ, beat=beat, flower=flower
         )
@@ -159,4 +159,4 @@ def remove_leftovers(worktrees: Path, used: set[str]) -> None:
         return
     for folder in worktrees.iterdir():
         if folder.name not in used:
-            shutil.rmtree(folder, ignore_errors=True)
+            remove_leftover(folder)

@@ -7,9 +7,11 @@ and a job that kills its workers ends as a dead letter.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
+from vibe_tasks.errors import LeaseLostError
 from vibe_tasks.flow import progress
 from vibe_tasks.jobs import Claim, Publication
 from vibe_tasks.pipeline import Happening, JobKind, Outcome
@@ -144,7 +146,8 @@ def lose(
     Nothing happens when the attempt has ended or the job is in other hands. It is not counted as
     a failure where somebody has ended the process on purpose.
     """
-    with ledger.begin() as connection:
+    # The attempt may end between the look and the write, where others write at the same time.
+    with suppress(LeaseLostError), ledger.begin() as connection:
         for held in leases.held_by(connection, worker):
             if held.id == job_id:
                 if not counted:
@@ -182,8 +185,11 @@ def interrupt(ledger: Database, worker: str, why: str) -> int:
 
     For workers that are known to have been stopped by somebody, not by their jobs.
     """
+    returned = 0
     with ledger.begin() as connection:
-        held = leases.held_by(connection, worker)
-        for each in held:
-            jobs.snooze_job(connection, each.id, each.attempt, 0.0, why)
-    return len(held)
+        # In the order of their ids, as heartbeats lock them: else the two could lock crosswise.
+        for each in sorted(leases.held_by(connection, worker), key=lambda held: held.id):
+            with suppress(LeaseLostError):  # it has ended since the look
+                jobs.snooze_job(connection, each.id, each.attempt, 0.0, why)
+                returned += 1
+    return returned

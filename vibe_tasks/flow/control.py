@@ -57,6 +57,8 @@ def retry_job(ledger: Database, job_id: str) -> tuple[Publication, ...]:
     """Bring a job back: its attempts if it failed or was cancelled, one more fix round if qa
     refused its task for the last time.
 
+    What was cancelled while it waited, for the tasks that it needs or for an approval, waits again.
+
     Raises:
         UnknownJobError: No such job.
         IllegalMoveError: It has not ended like that, or another run took its plan's place.
@@ -68,10 +70,10 @@ def retry_job(ledger: Database, job_id: str) -> tuple[Publication, ...]:
         following: tuple[Publication, ...] = ()
         if row["status"] == JobStatus.COMPLETED and row["dead_at"] is not None:
             following = _another_round(connection, row)
-        else:
+        elif row["plan_id"] is None:
             jobs.revive_job(connection, job_id)
-            if row["plan_id"] is not None:
-                _wake_task(connection, row, stage=row["kind"])
+        else:
+            _revive(connection, row)
         return following
 
 
@@ -130,7 +132,8 @@ def _refuse_replaced(connection: Transaction, plan_id: str) -> None:
 
 
 def _stop(connection: Transaction, plan_id: str, reason: str) -> int:
-    live = plans.live_jobs(connection, plan_id)
+    # In the order of their ids, as heartbeats lock them: else the two could lock crosswise.
+    live = sorted(plans.live_jobs(connection, plan_id), key=lambda job: str(job["id"]))
     for job in live:
         jobs.cancel_job(connection, job["id"], reason)
     for task in plans.tasks_of(connection, plan_id):
@@ -145,6 +148,21 @@ def _end_task(connection: Transaction, plan_id: str, task_id: str, reason: str) 
     plans.set_task(connection, plan_id, task_id, status=TaskStatus.CANCELLED, error=reason)
     progress.block(connection, plan_id)
     progress.close_if_ended(connection, plan_id)
+
+
+def _revive(connection: Transaction, row: dict[str, Any]) -> None:
+    task = plans.find_task(connection, row["plan_id"], row["task_id"])
+    # Once it has run, what it waited for had come.
+    waited = row["status"] == JobStatus.CANCELLED and row["attempt"] == 0
+    for_needs = waited and row["kind"] == JobKind.DEV and task["waiting_on"] > 0
+    for_person = (
+        waited and row["kind"] == JobKind.DEPLOY and task["spec"].get("approval") == "manual"
+    )
+    jobs.revive_job(connection, row["id"], blocked=for_needs or for_person)
+    if for_needs:
+        _wake_task(connection, row, stage=None, status=TaskStatus.WAITING)
+    else:
+        _wake_task(connection, row, stage=row["kind"])
 
 
 def _another_round(connection: Transaction, row: dict[str, Any]) -> tuple[Publication, ...]:
@@ -165,14 +183,19 @@ def _another_round(connection: Transaction, row: dict[str, Any]) -> tuple[Public
     return (progress.publication_of(job),)
 
 
-def _wake_task(connection: Transaction, row: dict[str, Any], *, stage: str) -> None:
+def _wake_task(
+    connection: Transaction,
+    row: dict[str, Any],
+    *,
+    stage: str | None,
+    status: TaskStatus = TaskStatus.RUNNING,
+) -> None:
     plan_id = row["plan_id"]
-    plans.set_task(
-        connection, plan_id, row["task_id"], status=TaskStatus.RUNNING, stage=stage, error=None
-    )
+    plans.set_task(connection, plan_id, row["task_id"], status=status, stage=stage, error=None)
     plans.unblock_dependants(connection, plan_id)
     if plans.set_plan_status(connection, plan_id, "running"):
         events.record(
             connection, Happening.PLAN_RESUMED, session=plan_id, payload={"job_id": row["id"]},
             summary=f"{row['task_id']}: tried again by hand",
         )  # fmt: skip
+    progress.close_if_ended(connection, plan_id)  # it may wait for a task that stays ended

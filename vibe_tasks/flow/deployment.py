@@ -22,13 +22,16 @@ def deploy(bench: Bench) -> tuple[Mapping[str, Any], Following]:
 
     Raises:
         TransientError: The command after the merge failed.
+        PermanentError: The branch is gone, and with it what was merged.
         LeaseLostError: The attempt is no longer the job's current one.
     """
     task = bench.spec["task"]
     subject = task["title"] or f"Task {task['id']}"
     message = f"Merge {task['id']}: {subject}\n\nVibe-Job: {bench.claim.id}\n"
     if bench.repository.branch_commit(bench.plan["branch"]) is None:
-        bench.repository.create_branch(bench.plan["branch"], bench.plan["base_commit"])
+        start = bench.tip()
+        bench.fence()
+        bench.repository.create_branch(bench.plan["branch"], start)
     try:
         merged = merge(
             bench.repository, branch=bench.plan["branch"], commit=bench.commit,
@@ -57,6 +60,7 @@ def _after(bench: Bench, commit: str) -> None:
     if command is None:
         return
     with checkout(bench.repository, commit, bench.worktree) as tree:
+        bench.fence()  # a merge that was there already has asked for none
         results = run_checks(
             [command], cwd=tree.path, env=bench.place.child_environment(),
             timeout=bench.spec["qa_timeout"], log=bench.scratch / "deploy.log",

@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from uuid import uuid4
 
@@ -143,10 +146,9 @@ def prepare(plan: Plan, source: Path, *, home: Path) -> Prepared:
             f"{repository.path} has uncommitted changes ({changed[0]}{more}); "
             "commit or stash them first"
         )
-    base = plan.base if plan.base is not None else repository.current_branch()
     return Prepared(
         plan=plan, source=source.absolute(), repository=repository,
-        base_commit=repository.resolve(base),
+        base_commit=_base_commit(plan, repository),
     )  # fmt: skip
 
 
@@ -156,15 +158,17 @@ def submit_plan(ledger: Database, prepared: Prepared, *, fresh: bool = False) ->
     Raises:
         InputError: A plan of that name has ended, or differs, or its branch exists; with
             `fresh` none of these matters.
+        RepositoryError: The branch cannot be made, or is checked out somewhere.
     """
     plan = prepared.plan
+    if fresh:
+        _end_earlier(ledger, prepared)
     with ledger.begin() as connection:
+        plans.lock_name(connection, plan.name)
         known = plans.latest_plan(connection, plan.name)
-        if known is not None and not fresh:
+        if known is not None:  # with `fresh`, somebody else's start that came first
             _same(known, prepared)
             return Submission(plan_id=known["id"], resumed=True)
-        if known is not None:
-            control.replace_plan(connection, known["id"])
         aside = _free_branch(prepared, fresh=fresh)
         plan_id = f"{plan.name}-{uuid4().hex[:8]}"
         following = _write(connection, plan_id, prepared)
@@ -174,13 +178,55 @@ def submit_plan(ledger: Database, prepared: Prepared, *, fresh: bool = False) ->
 
 
 def _place_of(plan: Plan, plan_dir: Path, home: Path) -> Path:
-    if "://" not in plan.repo and not plan.repo.startswith("git@"):
+    if not _is_address(plan.repo):
         return (plan_dir / plan.repo).resolve()
-    clone = home / "repositories" / plan.name
-    if not clone.exists():
-        clone.parent.mkdir(parents=True, exist_ok=True)
-        git("clone", "--quiet", "--", plan.repo, str(clone), cwd=clone.parent)
+    # Of the address too: the plan may name another one by now.
+    name = f"{plan.name}-{sha256(plan.repo.encode()).hexdigest()[:8]}"
+    clone = home / "repositories" / name
+    if clone.exists():
+        git("fetch", "--quiet", "origin", cwd=clone)
+        return clone
+    clone.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=clone.parent, prefix=f".{name}-") as folder:
+        made = Path(folder, "clone")
+        git("clone", "--quiet", "--", plan.repo, str(made), cwd=clone.parent)
+        try:
+            made.rename(clone)  # whole or not at all
+        except OSError:
+            if not clone.exists():  # else somebody was faster
+                raise
     return clone
+
+
+def _base_commit(plan: Plan, repository: Repository) -> str:
+    base = plan.base if plan.base is not None else repository.current_branch()
+    if _is_address(plan.repo):  # the clone's own branches stand where they stood when it was made
+        with suppress(RepositoryError):
+            return repository.resolve(f"origin/{base}")
+    return repository.resolve(base)
+
+
+def _is_address(repo: str) -> bool:
+    return "://" in repo or repo.startswith("git@")
+
+
+def _end_earlier(ledger: Database, prepared: Prepared) -> None:
+    """Stop the plans of this name for good, in a transaction of its own, before their branch is
+    moved aside: killed in between, none of them may go on upon a branch that lacks its merges.
+    """
+    _refuse_checked_out(prepared)
+    with ledger.begin() as connection:
+        plans.lock_name(connection, prepared.plan.name)
+        while (known := plans.latest_plan(connection, prepared.plan.name)) is not None:
+            control.replace_plan(connection, known["id"])
+
+
+def _refuse_checked_out(prepared: Prepared) -> None:
+    where = prepared.repository.checked_out_at(prepared.branch)
+    if where is not None:
+        raise RepositoryError(
+            f"branch {prepared.branch} is checked out at {where}; check out another one"
+        )
 
 
 def _same(known: Mapping[str, Any], prepared: Prepared) -> None:
@@ -203,9 +249,7 @@ def _free_branch(prepared: Prepared, *, fresh: bool) -> str | None:
             f"{repository.path} has a branch {branch} from elsewhere; use --fresh to start over "
             "and keep it under another name"
         )
-    where = repository.checked_out_at(branch)
-    if where is not None:
-        raise RepositoryError(f"branch {branch} is checked out at {where}; check out another one")
+    _refuse_checked_out(prepared)
     return repository.set_aside(branch)
 
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vibe_tasks.errors import UnknownJobError
+from vibe_tasks.errors import PermanentError, UnknownJobError
 from vibe_tasks.flow import progress
 from vibe_tasks.jobs import Claim, Publication
-from vibe_tasks.pipeline import JobKind, Outcome
+from vibe_tasks.pipeline import JobKind, Outcome, TaskStatus
 from vibe_tasks.store import jobs, plans
 from vibe_tasks.store.engine import Database
 from vibe_tasks.workspace.environment import child_environment
@@ -79,8 +79,20 @@ class Bench:
         return str(self.claim.kwargs["commit"])
 
     def tip(self) -> str:
-        """The newest commit of the plan's branch; where it does not exist yet, the base."""
-        return self.repository.branch_commit(self.plan["branch"]) or str(self.plan["base_commit"])
+        """The newest commit of the plan's branch; where nothing was merged yet, at least the base.
+
+        Raises:
+            PermanentError: The branch is gone, and with it what was merged.
+        """
+        branch = self.plan["branch"]
+        found = self.repository.branch_commit(branch)
+        if found is not None:
+            return found
+        with self.place.ledger.read() as connection:
+            merged = plans.task_counts(connection, str(self.claim.plan_id)).get(TaskStatus.DEPLOYED)
+        if merged:  # to begin again at the base would lose it without a word
+            raise PermanentError(f"branch {branch} is gone, and with it {merged} merged tasks")
+        return str(self.plan["base_commit"])
 
     def fence(self) -> None:
         """Refuse to go on when the attempt has lost its lease.

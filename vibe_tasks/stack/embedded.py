@@ -11,6 +11,7 @@ import socket
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from hashlib import sha256
 from pathlib import Path
 from time import monotonic
 from types import TracebackType
@@ -30,7 +31,7 @@ GRACE = 5.0
 """Seconds between SIGTERM and SIGKILL; a job that takes longer is lost with its lease."""
 
 WORKER = "embedded"
-"""Name of the worker, before the host's."""
+"""Beginning of the worker's name; a mark of its home and the host's name follow."""
 
 BROKER_GRACE = 1.0
 """Seconds for the broker, which has nothing to save."""
@@ -56,7 +57,7 @@ def child_commands(
     commands = {
         "worker": (
             *(sys.executable, "-m", "vibe_tasks.tasks.worker"),
-            *(WORKER, str(workers), ",".join(lanes), *(("--watched",) if flower else ())),
+            *(_name_of(home), str(workers), ",".join(lanes), *(("--watched",) if flower else ())),
         ),
         "dispatcher": (sys.executable, "-m", "vibe_tasks.tasks.dispatcher"),
     }
@@ -68,9 +69,16 @@ def child_commands(
     return commands
 
 
-def worker_name() -> str:
-    """What the ledger calls this machine's embedded worker."""
-    return f"{WORKER}@{socket.gethostname()}"
+def worker_name(home: Path) -> str:
+    """What the ledger calls the embedded worker of this home.
+
+    Homes may share a ledger: whoever clears up after one must leave the others' jobs alone.
+    """
+    return f"{_name_of(home.resolve())}@{socket.gethostname()}"
+
+
+def _name_of(home: Path) -> str:
+    return f"{WORKER}-{sha256(os.fsencode(home)).hexdigest()[:6]}"
 
 
 class EmbeddedStack:

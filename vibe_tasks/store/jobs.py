@@ -197,11 +197,12 @@ _CANCEL = _from_outside(
     JobStatus.CANCELLED, *sources(JobStatus.CANCELLED),
     lease_until=null(), dead_at=null(), error=_WHY,
 )  # fmt: skip
-_REVIVE = _from_outside(
-    JobStatus.PENDING, JobStatus.FAILED, JobStatus.CANCELLED,
-    retry_count=_ZERO, backoff_until=null(), published_at=null(), dead_at=null(),
-    error=null(), worker=null(),
-)  # fmt: skip
+_AS_NEW = {
+    "retry_count": _ZERO, "backoff_until": null(), "published_at": null(), "dead_at": null(),
+    "error": null(), "worker": null(),
+}  # fmt: skip
+_REVIVE = _from_outside(JobStatus.PENDING, JobStatus.FAILED, JobStatus.CANCELLED, **_AS_NEW)
+_REVIVE_BLOCKED = _from_outside(JobStatus.BLOCKED, JobStatus.CANCELLED, **_AS_NEW)
 _UNBLOCK = _from_outside(JobStatus.PENDING, JobStatus.BLOCKED, published_at=_PUBLISHED)
 _MARK_DEAD = Statement(
     update(jobs)
@@ -222,14 +223,22 @@ def cancel_job(connection: Connection, job_id: str, reason: str) -> None:
     _move(connection, _CANCEL, job_id, JobStatus.CANCELLED, why=bounded(reason))
 
 
-def revive_job(connection: Connection, job_id: str) -> None:
+def revive_job(connection: Connection, job_id: str, *, blocked: bool = False) -> None:
     """Give a failed or cancelled job all its attempts back.
+
+    Args:
+        connection: A writing transaction.
+        job_id: The job.
+        blocked: It was cancelled before what it waits for had come: it waits again.
 
     Raises:
         UnknownJobError: No such job.
-        IllegalMoveError: It has not failed.
+        IllegalMoveError: It has not failed and was not cancelled.
     """
-    _move(connection, _REVIVE, job_id, JobStatus.PENDING)
+    if blocked:
+        _move(connection, _REVIVE_BLOCKED, job_id, JobStatus.BLOCKED)
+    else:
+        _move(connection, _REVIVE, job_id, JobStatus.PENDING)
 
 
 def unblock_job(connection: Connection, job_id: str, *, published: bool = False) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, func, insert, select, update
+from sqlalchemy import Connection, bindparam, func, insert, select, text, update
 
 from vibe_tasks.errors import UnknownJobError
 from vibe_tasks.pipeline import TaskStatus
@@ -38,6 +38,14 @@ def insert_plan(
         connection.execute(
             insert(task_needs),
             [{"plan_id": plan["id"], "task_id": task, "needs_id": need} for task, need in needs],
+        )
+
+
+def lock_name(connection: Connection, name: str) -> None:
+    """Let one process at a time submit a plan of this name, until the end of this transaction."""
+    if connection.dialect.name == "postgresql":  # on SQLite the transaction does it
+        connection.execute(
+            text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 827310))"), {"name": name}
         )
 
 

@@ -178,10 +178,10 @@ def checkout(repository: Repository, commit: str, path: Path) -> Iterator[Worktr
     path = path.parent.resolve() / path.name  # a link left in its place is removed, not followed
     entry = _entry(repository, path)
     _remove(path)
-    _forget(repository, entry)
+    _forget(entry)
     worktree = Worktree(path=path, base=commit, entry=entry)
     try:
-        _register(repository, worktree)
+        _register(worktree)
         worktree.reset()
         yield worktree
     finally:
@@ -189,18 +189,39 @@ def checkout(repository: Repository, commit: str, path: Path) -> Iterator[Worktr
         # path cleans up.
         with suppress(OSError):
             _remove(path)
-        _forget(repository, entry)
+        _forget(entry)
+
+
+def remove_leftover(path: Path) -> None:
+    """Remove the worktree that a killed attempt left, from the disk and from git's list.
+
+    What cannot be removed stays. The repository is the one that the folder names; a folder that
+    names another place than ours, as an agent may have bent it, is removed alone.
+    """
+    path = path.parent.resolve() / path.name
+    with suppress(OSError):
+        link = path / ".git"
+        if link.is_file():  # no pipe, which would keep us
+            with link.open("rb") as file:
+                named = Path(os.fsdecode(file.read(4096)).removeprefix("gitdir: ").rstrip("\n"))
+            if named.name == _entry_name(path) and named.parent.name == "worktrees":
+                _forget(named)
+    with suppress(OSError):
+        _remove(path)
 
 
 def _entry(repository: Repository, path: Path) -> Path:
     """Where git keeps the worktree's index and HEAD: named after the path, so that a second attempt
     finds it.
     """
-    name = hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
-    return repository.common_dir / "worktrees" / f"vibe-{name}"
+    return repository.common_dir / "worktrees" / _entry_name(path)
 
 
-def _register(repository: Repository, worktree: Worktree) -> None:
+def _entry_name(path: Path) -> str:
+    return f"vibe-{hashlib.sha256(os.fsencode(path)).hexdigest()[:16]}"
+
+
+def _register(worktree: Worktree) -> None:
     """Make the worktree known to git, at once and whole.
 
     `git worktree add` writes its files one by one, and while one is empty (for ever, after a kill)
@@ -209,7 +230,7 @@ def _register(repository: Repository, worktree: Worktree) -> None:
     """
     worktree.path.mkdir(parents=True)
     (worktree.path / ".git").write_bytes(b"gitdir: " + os.fsencode(worktree.entry) + b"\n")
-    new = _aside(repository, worktree.entry, "new")
+    new = _aside(worktree.entry, "new")
     _remove(new)
     new.mkdir(parents=True)
     (new / "HEAD").write_text(f"{worktree.base}\n")
@@ -219,9 +240,9 @@ def _register(repository: Repository, worktree: Worktree) -> None:
     new.rename(worktree.entry)
 
 
-def _forget(repository: Repository, entry: Path) -> None:
+def _forget(entry: Path) -> None:
     """Take the worktree from git's list, at once and whole."""
-    old = _aside(repository, entry, "old")
+    old = _aside(entry, "old")
     _remove(old)
     old.parent.mkdir(exist_ok=True)
     with suppress(FileNotFoundError):
@@ -229,8 +250,9 @@ def _forget(repository: Repository, entry: Path) -> None:
         _remove(old)
 
 
-def _aside(repository: Repository, entry: Path, suffix: str) -> Path:
-    return repository.common_dir / "vibe_tasks" / f"{entry.name}.{suffix}"
+def _aside(entry: Path, suffix: str) -> Path:
+    """A place beside git's list, on the same disk."""
+    return entry.parent.parent / "vibe_tasks" / f"{entry.name}.{suffix}"
 
 
 def _remove(path: Path) -> None:

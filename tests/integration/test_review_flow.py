@@ -1,0 +1,414 @@
+"""The way of plans through crashes, cancellations and rival processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from tests.ledgers import claim, middle, row
+from tests.repositories import new_commit, new_repository, raw, write
+from vibe_tasks.cli.crew import remove_leftovers
+from vibe_tasks.errors import GitError, InputError, LeaseLostError, PermanentError, RepositoryError
+from vibe_tasks.flow import attempts, control
+from vibe_tasks.flow.deployment import deploy
+from vibe_tasks.flow.submission import Prepared, prepare, submit_plan
+from vibe_tasks.flow.workplace import Bench, Workplace, set_up
+from vibe_tasks.pipeline import Outcome
+from vibe_tasks.plan import Plan, parse_plan
+from vibe_tasks.store import jobs, leases, plans, version
+from vibe_tasks.store.engine import Database, open_database
+from vibe_tasks.workspace.repository import Repository
+from vibe_tasks.workspace.worktree import checkout
+
+
+def plan_of(**fields: Any) -> Plan:
+    """A plan of two tasks, `b` needs `a`; any field may be given."""
+    document = {
+        "version": 1, "name": "todo", "agent": "sh", "repo": "repo",
+        "agents": {"sh": {"type": "command", "argv": ["true"]}},
+        "tasks": [{"id": "a", "prompt": "a"}, {"id": "b", "prompt": "b", "needs": ["a"]}],
+    }  # fmt: skip
+    return parse_plan(json.dumps(document | fields), file="plan.yaml")
+
+
+def prepared(folder: Path, **fields: Any) -> Prepared:
+    """The plan, ready to be submitted; its repository is made where it is missing."""
+    if not (folder / "repo").exists():
+        new_repository(folder / "repo")
+    return prepare(plan_of(**fields), folder / "plan.yaml", home=folder / "home")
+
+
+def job_of(ledger: Database, task: str, kind: str) -> str:
+    """The task's latest job of this kind."""
+    with ledger.read() as connection:
+        found = jobs.list_jobs(connection, where={"task_id": task, "kind": kind})
+    return str(found[0]["id"])
+
+
+def bench_of(ledger: Database, folder: Path, job_id: str) -> Bench:
+    """An attempt at the job, set up."""
+    place = Workplace(ledger=ledger, home=folder / "home", environ={})
+    return set_up(place, claim(ledger, job_id))
+
+
+def to_deploy(ledger: Database, folder: Path, task: str, commit: str) -> str:
+    """Bring the task to its deploy job; that job."""
+    for kind, outcome in (("dev", Outcome.DONE), ("qa", Outcome.PASSED)):
+        bench_of(ledger, folder, job_of(ledger, task, kind)).finish({}, outcome, commit=commit)
+    return job_of(ledger, task, "deploy")
+
+
+def task_status(ledger: Database, plan_id: str) -> dict[str, str]:
+    with ledger.read() as connection:
+        return {each["id"]: each["status"] for each in plans.tasks_of(connection, plan_id)}
+
+
+def plan_status(ledger: Database, plan_id: str) -> str:
+    with ledger.read() as connection:
+        return plans.plan_status(connection, plan_id)
+
+
+# --- retry by hand ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_cancelled_deploy_comes_back_to_its_approval(
+    database: Database, tmp_path: Path, whole: bool
+) -> None:
+    """What waited for a person and was cancelled waits for that person again."""
+    ready = prepared(tmp_path, deploy={"approval": "manual"})
+    plan_id = submit_plan(database, ready).plan_id
+    job_id = to_deploy(database, tmp_path, "a", ready.base_commit)
+    assert row(database, job_id)["status"] == "blocked"
+    if whole:
+        control.cancel_plan(database, plan_id, "stop")
+    else:
+        control.cancel_job(database, job_id, "stop")
+    control.retry_job(database, job_id)
+    assert row(database, job_id)["status"] == "blocked"
+    assert task_status(database, plan_id)["a"] == "running"
+    control.approve(database, plan_id)
+    assert row(database, job_id)["status"] == "pending"
+
+
+def test_an_approved_deploy_that_ran_comes_back_at_once(database: Database, tmp_path: Path) -> None:
+    """Its approval is not asked for twice."""
+    ready = prepared(tmp_path, deploy={"approval": "manual"})
+    plan_id = submit_plan(database, ready).plan_id
+    job_id = to_deploy(database, tmp_path, "a", ready.base_commit)
+    control.approve(database, plan_id)
+    claim(database, job_id)
+    control.cancel_job(database, job_id, "stop")
+    control.retry_job(database, job_id)
+    assert row(database, job_id)["status"] == "pending"
+
+
+def test_a_cancelled_task_comes_back_to_wait_for_its_needs(
+    database: Database, tmp_path: Path
+) -> None:
+    """A dev job never starts before what it needs is deployed."""
+    ready = prepared(tmp_path)
+    plan_id = submit_plan(database, ready).plan_id
+    job_id = job_of(database, "b", "dev")
+    control.cancel_job(database, job_id, "stop")
+    control.retry_job(database, job_id)
+    assert row(database, job_id)["status"] == "blocked"
+    assert task_status(database, plan_id) == {"a": "running", "b": "waiting"}
+    deploy_id = to_deploy(database, tmp_path, "a", ready.base_commit)
+    deploy(bench_of(database, tmp_path, deploy_id))
+    assert row(database, job_id)["status"] == "pending"
+    assert task_status(database, plan_id) == {"a": "deployed", "b": "running"}
+
+
+def test_a_cancelled_plan_does_not_wait_for_what_stays_cancelled(
+    database: Database, tmp_path: Path
+) -> None:
+    """A task whose need is cancelled comes back blocked, and its plan is not left running."""
+    plan_id = submit_plan(database, prepared(tmp_path)).plan_id
+    control.cancel_plan(database, plan_id, "stop")
+    control.retry_job(database, job_of(database, "b", "dev"))
+    assert task_status(database, plan_id) == {"a": "cancelled", "b": "blocked"}
+    assert plan_status(database, plan_id) == "failed"
+    control.retry_job(database, job_of(database, "a", "dev"))
+    assert task_status(database, plan_id) == {"a": "running", "b": "waiting"}
+    assert plan_status(database, plan_id) == "running"
+
+
+# --- fences -----------------------------------------------------------------------------------
+
+
+def test_a_deploy_command_needs_the_lease(database: Database, tmp_path: Path) -> None:
+    """The commit may be on the branch already: then the merge asks for no lease."""
+    ready = prepared(tmp_path, deploy={"command": f"touch {tmp_path / 'deployed'}"})
+    submit_plan(database, ready)
+    job_id = to_deploy(database, tmp_path, "a", ready.base_commit)
+    bench = bench_of(database, tmp_path, job_id)
+    control.cancel_job(database, job_id, "stop")
+    with pytest.raises(LeaseLostError):
+        deploy(bench)
+    assert not (tmp_path / "deployed").exists()
+
+
+@pytest.mark.parametrize("merged", [True, False])
+def test_a_branch_that_is_gone_is_not_begun_again_without_its_merges(
+    database: Database, tmp_path: Path, merged: bool
+) -> None:
+    """Where nothing was merged yet there is nothing to lose."""
+    tasks = [{"id": "a", "prompt": "a"}, {"id": "b", "prompt": "b"}]
+    ready = prepared(tmp_path, tasks=tasks)
+    submit_plan(database, ready)
+    work = new_commit(ready.repository, ready.base_commit, {"a.txt": "a\n"})
+    if merged:
+        deploy(bench_of(database, tmp_path, to_deploy(database, tmp_path, "a", work)))
+    raw("git", "branch", "-m", "vibe/todo", "result", cwd=ready.repository.path)
+    bench = bench_of(database, tmp_path, to_deploy(database, tmp_path, "b", work))
+    if merged:
+        with pytest.raises(PermanentError, match="gone"):
+            deploy(bench)
+        assert ready.repository.branch_commit("vibe/todo") is None
+    else:
+        deploy(bench)
+        assert ready.repository.is_ancestor(work, ready.repository.resolve("vibe/todo"))
+
+
+# --- starting over ----------------------------------------------------------------------------
+
+
+class Breaks(Repository):
+    """A repository whose disk is full when the new branch is to be made."""
+
+    def create_branch(self, branch: str, commit: str) -> None:  # noqa: ARG002
+        """Fail."""
+        raise RepositoryError("no space left on device")
+
+
+def test_a_broken_fresh_start_leaves_no_plan_without_its_branch(
+    database: Database, tmp_path: Path
+) -> None:
+    """The old plan must not go on upon a branch that lacks what it has merged."""
+    ready = prepared(tmp_path)
+    old = submit_plan(database, ready).plan_id
+    work = new_commit(ready.repository, ready.base_commit, {"a.txt": "a\n"})
+    deploy(bench_of(database, tmp_path, to_deploy(database, tmp_path, "a", work)))
+    broken = replace(ready, repository=Breaks(**_fields(ready.repository)))
+    with pytest.raises(RepositoryError, match="no space"):
+        submit_plan(database, broken, fresh=True)
+    again = submit_plan(database, ready)
+    assert not again.resumed
+    assert plan_status(database, old) == "replaced"
+    assert ready.repository.is_ancestor(work, ready.repository.resolve("vibe/todo.1"))
+
+
+def test_a_branch_in_use_refuses_a_fresh_start_whole(database: Database, tmp_path: Path) -> None:
+    """The plan that is under way stays under way."""
+    ready = prepared(tmp_path)
+    old = submit_plan(database, ready).plan_id
+    raw("git", "checkout", "-q", "vibe/todo", cwd=ready.repository.path)
+    with pytest.raises(RepositoryError, match="checked out"):
+        submit_plan(database, ready, fresh=True)
+    assert plan_status(database, old) == "running"
+
+
+@pytest.mark.postgres
+def test_two_fresh_starts_at_once_are_one_plan(database: Database, tmp_path: Path) -> None:
+    """The second finds the first's plan; they never share a branch."""
+    ready = prepared(tmp_path)
+    submit_plan(database, ready)
+    made: list[object] = []
+    gate = threading.Barrier(2)
+
+    def start() -> None:
+        gate.wait(10)
+        try:
+            made.append(submit_plan(database, ready, fresh=True).plan_id)
+        except InputError as error:
+            made.append(error)
+
+    threads = [threading.Thread(target=start) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    with database.read() as connection:
+        running = [each for each in plans.list_plans(connection) if each["status"] == "running"]
+    assert len(running) == 1, made
+
+
+def _fields(repository: Repository) -> dict[str, Any]:
+    return {name: getattr(repository, name) for name in ("path", "common_dir", "bare")}
+
+
+# --- clones -----------------------------------------------------------------------------------
+
+
+def test_a_clone_that_was_killed_is_no_obstacle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a killed git left is not taken for the repository."""
+    origin = new_repository(tmp_path / "origin")
+    plan = plan_of(repo=f"file://{origin.path}")
+    real = shutil.which("git")
+    write(tmp_path / "bin", {
+        "git": f'#!/bin/sh\ncase "$*" in *clone*) for last; do :; done;'
+               f' {real} init -q "$last"; kill -KILL $$;; esac\nexec {real} "$@"\n',
+    })  # fmt: skip
+    (tmp_path / "bin" / "git").chmod(0o755)
+    with monkeypatch.context() as path:
+        path.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+        with pytest.raises(GitError, match="clone"):
+            prepare(plan, tmp_path / "plan.yaml", home=tmp_path / "home")
+    again = prepare(plan, tmp_path / "plan.yaml", home=tmp_path / "home")
+    assert again.base_commit == origin.resolve("main")
+
+
+def test_plans_of_one_name_have_a_clone_for_each_address(tmp_path: Path) -> None:
+    """Another `repo` in the plan means another repository."""
+    for name in ("one", "two"):
+        origin = new_repository(tmp_path / name, {"name.txt": name})
+        ready = prepare(
+            plan_of(repo=f"file://{origin.path}"), tmp_path / "plan.yaml", home=tmp_path / "home"
+        )
+        assert ready.base_commit == origin.resolve("main")
+
+
+def test_a_clone_knows_the_branches_of_its_origin(tmp_path: Path) -> None:
+    """`base` may name any of them, and means what it is there now."""
+    origin = new_repository(tmp_path / "origin")
+    raw("git", "branch", "release", cwd=origin.path)
+    plan = plan_of(repo=f"file://{origin.path}", base="release")
+    prepare(plan, tmp_path / "plan.yaml", home=tmp_path / "home")
+    raw("git", "checkout", "-q", "release", cwd=origin.path)
+    raw("git", "commit", "-q", "--allow-empty", "-m", "new", cwd=origin.path)
+    ready = prepare(plan, tmp_path / "plan.yaml", home=tmp_path / "home")
+    assert ready.base_commit == origin.resolve("release")
+
+
+# --- leftovers --------------------------------------------------------------------------------
+
+
+def test_a_killed_attempt_leaves_nothing_in_the_repository(tmp_path: Path) -> None:
+    """Clearing up takes its folder, and its entry in git's list of worktrees."""
+    repository = new_repository(tmp_path / "repo")
+    folders = tmp_path / "worktrees"
+    killed = checkout(repository, repository.resolve("main"), folders / "job-1")
+    live = checkout(repository, repository.resolve("main"), folders / "job-2")
+    killed.__enter__()
+    live.__enter__()
+    write(folders / "job-1", {"closed/file": "x"})
+    (folders / "job-1" / "closed").chmod(0o500)
+    remove_leftovers(folders, {"job-2"})
+    assert [folder.name for folder in folders.iterdir()] == ["job-2"]
+    listed = raw("git", "worktree", "list", "--porcelain", cwd=repository.path)
+    assert "job-2" in listed
+    assert "job-1" not in listed
+
+
+def test_a_bent_link_leads_clearing_up_nowhere(tmp_path: Path) -> None:
+    """An agent may write anything into `.git`; only an entry of that very worktree is removed."""
+    precious = tmp_path / "worktrees" / "precious"
+    write(precious, {"file": "x"})
+    write(tmp_path / "left" / "job-1", {".git": f"gitdir: {precious}\n"})
+    remove_leftovers(tmp_path / "left", set())
+    assert (precious / "file").exists()
+    assert not (tmp_path / "left" / "job-1").exists()
+
+
+# --- rivals on a server -----------------------------------------------------------------------
+
+
+def _while_locked(
+    database: Database, job_id: str, act: Callable[[], object], end: Callable[[Any], object]
+) -> list[object]:
+    """Let `act` run into a job that another transaction has locked; then that one ends."""
+    outcome: list[object] = []
+
+    def run() -> None:
+        try:
+            outcome.append(act())
+        except Exception as error:  # noqa: BLE001  shown by the test
+            outcome.append(error)
+
+    thread = threading.Thread(target=run)
+    with database.begin() as connection:
+        connection.execute(text("SELECT 1 FROM jobs WHERE id = :id FOR UPDATE"), {"id": job_id})
+        thread.start()
+        waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+        for _ in range(500):
+            with database.read() as other:
+                if other.execute(waiting).scalar():
+                    break
+            threading.Event().wait(0.01)
+        end(connection)
+    thread.join(30)
+    return outcome
+
+
+def test_one_attempt_that_ends_does_not_keep_the_others_from_being_handed_back(
+    postgres_ledger: Database, tmp_path: Path
+) -> None:
+    """A worker that stops hands back what is left, whatever ends in that moment."""
+    ledger = postgres_ledger
+    submit_plan(
+        ledger,
+        prepared(tmp_path, tasks=[{"id": "a", "prompt": "a"}, {"id": "b", "prompt": "b"}]),
+    )
+    first, second = sorted(job_of(ledger, task, "dev") for task in "ab")
+    for job_id in (first, second):
+        claim(ledger, job_id)
+    outcome = _while_locked(
+        ledger, first, lambda: attempts.interrupt(ledger, "w1", "stopped"),
+        lambda connection: jobs.complete_job(connection, first, 1, {}),
+    )  # fmt: skip
+    assert outcome == [1]
+    assert row(ledger, first)["status"] == "completed"
+    assert row(ledger, second)["status"] == "pending"
+
+
+def test_a_lost_process_whose_attempt_has_just_ended_is_no_error(
+    postgres_ledger: Database, tmp_path: Path
+) -> None:
+    """Who reports it learns that there is nothing to do."""
+    ledger = postgres_ledger
+    submit_plan(ledger, prepared(tmp_path))
+    job_id = job_of(ledger, "a", "dev")
+    claim(ledger, job_id)
+    outcome = _while_locked(
+        ledger, job_id, lambda: attempts.lose(ledger, job_id, "w1", "killed", uniform=middle),
+        lambda connection: jobs.complete_job(connection, job_id, 1, {}),
+    )  # fmt: skip
+    assert outcome == [()]
+
+
+def test_a_plan_is_cancelled_while_its_leases_are_renewed(
+    postgres_ledger: Database, tmp_path: Path
+) -> None:
+    """Both lock jobs in the order of their ids, so neither is the victim of a deadlock."""
+    ledger = postgres_ledger
+    tasks = [{"id": f"t{number}", "prompt": "x"} for number in range(8)]
+    plan_id = submit_plan(ledger, prepared(tmp_path, tasks=tasks)).plan_id
+    held = sorted(job_of(ledger, task["id"], "dev") for task in tasks)
+    for job_id in held:
+        claim(ledger, job_id)
+    outcome = _while_locked(
+        ledger, held[0], lambda: control.cancel_plan(ledger, plan_id, "stop"),
+        lambda connection: leases.renew(connection, "w1", held, lease=30),
+    )  # fmt: skip
+    assert outcome == [8]
+
+
+@pytest.fixture
+def postgres_ledger(request: pytest.FixtureRequest) -> Iterator[Database]:
+    """A ledger on PostgreSQL alone."""
+    opened = open_database(request.getfixturevalue("postgres_url"))
+    version.create(opened)
+    yield opened
+    opened.close()

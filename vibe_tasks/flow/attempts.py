@@ -58,9 +58,9 @@ class Reaped:
         following: Messages to send.
     """
 
-    taken: int
-    dead: tuple[str, ...]
-    following: tuple[Publication, ...]
+    taken: int = 0
+    dead: tuple[str, ...] = ()
+    following: tuple[Publication, ...] = ()
 
 
 def settle(

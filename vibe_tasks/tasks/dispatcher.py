@@ -42,15 +42,16 @@ class Dispatched:
     wait: float | None
 
 
-def dispatch(app: Celery, ledger: Database, *, grace: float) -> Dispatched:
+def dispatch(app: Celery, ledger: Database, *, grace: float, reap: bool = True) -> Dispatched:
     """Look once.
 
     Args:
         app: The application whose broker gets the messages.
         ledger: The ledger.
         grace: Seconds a sent message may go unclaimed before the broker is asked for it.
+        reap: Whether to take back expired leases.
     """
-    reaped = attempts.reap(ledger, uniform=resources.uniform)
+    reaped = attempts.reap(ledger, uniform=resources.uniform) if reap else attempts.Reaped()
     publisher.publish(app, ledger, reaped.following)
     followers.tell(app, ledger, reaped.dead)
     sent = 0
@@ -101,7 +102,10 @@ def oldest_message(app: Celery, key: str) -> str | None:
         raw: Any = channel.client.lindex(key, -1)
     if raw is None:
         return None
-    return str(loads(raw)["headers"].get("id", ""))
+    try:
+        return str(loads(raw)["headers"]["id"])
+    except (ValueError, TypeError, KeyError):
+        return ""  # no message of Celery's; whoever put it there must take it away
 
 
 def main() -> None:
@@ -115,18 +119,49 @@ def main() -> None:
     run(application, resources.ledger(), stop)
 
 
+class Patience:
+    """When leases may be taken back: not right after a pause.
+
+    A machine that slept, or a ledger that was away, held up the workers' heartbeats just as it
+    held us up; every lease has run out, and none of the workers is gone.
+
+    Args:
+        lease: Seconds of a lease; a heartbeat comes at each third of it.
+        now: Epoch seconds at the start.
+    """
+
+    def __init__(self, lease: float, *, now: float) -> None:
+        self._beat = lease / 3
+        self._seen = now
+        self._until = now
+
+    def over(self, now: float) -> bool:
+        """Whether leases may be taken back in a look that begins now."""
+        if now - self._seen > self._beat:
+            self._until = now + 1.5 * self._beat
+            self._seen = now
+        return now >= self._until
+
+    def looked(self, now: float) -> None:
+        """A look that began at this time has come to its end."""
+        self._seen = max(self._seen, now)
+
+
 def run(app: Celery, ledger: Database, stop: threading.Event) -> None:
     """Look every `dispatch_seconds`, sooner when a job is due sooner, until `stop` is set."""
     settings = resources.settings()
+    patience = Patience(settings.lease_seconds, now=resources.wall_clock())
     while not stop.is_set():
         wait = settings.dispatch_seconds
+        now = resources.wall_clock()
         try:
-            done = dispatch(app, ledger, grace=settings.republish_seconds)
+            done = dispatch(app, ledger, grace=settings.republish_seconds, reap=patience.over(now))
+            patience.looked(resources.wall_clock())
             if done.wait is not None:
                 wait = min(wait, max(0.01, done.wait))
         except DATABASE_ERRORS as error:
             log.warning("ledger away, next look in %.1f s: %s", wait, error)
-        stop.wait(wait)
+        stop.wait(min(wait, settings.lease_seconds / 6))
 
 
 if __name__ == "__main__":

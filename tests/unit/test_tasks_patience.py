@@ -13,7 +13,7 @@ def test_a_dispatcher_in_step_takes_leases_back() -> None:
 
 
 def test_after_a_pause_the_workers_get_time_for_a_heartbeat() -> None:
-    """A machine that slept an hour finds all leases expired; none is taken back for half a lease."""
+    """A machine that slept finds all leases expired; none is taken back for half a lease."""
     patience = Patience(30.0, now=0.0)
     patience.looked(0.0)
 

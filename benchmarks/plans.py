@@ -88,6 +88,8 @@ def main() -> None:
         (f"{deep} tasks in a row, a commit each", shell, chain),
         ("1 task, no change", ["true"], [[]]),
     ]
+    if chosen.quick:
+        plans = plans[2:3]
     table = []
     for name, agent, needs in plans:
         results = [run(agent, needs) for _ in range(rounds if len(needs) > 1 else 2 * rounds)]

@@ -84,3 +84,4 @@ def running(
     stack = EmbeddedStack(home, workers=1, lanes=("code",), environ=environ, commands=commands)
     with stack:
         yield stack
+        stack.stop(grace=0.2)  # nothing is under way any more

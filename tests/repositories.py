@@ -48,13 +48,19 @@ def new_commit(
 
 
 def attempt(repository: Repository, number: int) -> Merged:
-    """A whole attempt, as a worker makes it: one new file, committed and merged into vibe/x."""
+    """A whole attempt, as a worker makes it: one new file, committed and merged into vibe/x.
+
+    What an earlier attempt has pinned is merged, as a deploy merges what the ledger says: a second
+    commit of the same change in another second would be another commit.
+    """
     name = f"task {number}"
     pin = f"refs/vibe/x/{number}"
+    commit = git("rev-parse", "--quiet", "--verify", pin, cwd=repository.path, check=False)
     with checkout(repository, repository.resolve("main"), repository.path / ".vibe" / name) as tree:
-        write(tree.path, {f"{name}.txt": f"{number}\n"})
-        commit = tree.commit_all(name)
-        repository.pin(pin, commit)
+        if not commit:
+            write(tree.path, {f"{name}.txt": f"{number}\n"})
+            commit = tree.commit_all(name)
+            repository.pin(pin, commit)
     return merge(repository, branch="vibe/x", commit=commit, message=name, fence=lambda: None)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -149,5 +150,23 @@ def set_up(place: Workplace, claim: Claim) -> Bench:
         claim=claim,
         plan=plan,
         spec=spec,
-        repository=Repository.open(Path(plan["repo"])),
+        repository=repository_of(Path(plan["repo"])),
     )
+
+
+def repository_of(path: Path) -> Repository:
+    """The repository in this folder; looked at once in each process, which takes two git calls.
+
+    Raises:
+        RepositoryError: It is gone.
+    """
+    found = _opened(path)
+    if not found.common_dir.is_dir():
+        _opened.cache_clear()
+        found = _opened(path)
+    return found
+
+
+@lru_cache(maxsize=32)
+def _opened(path: Path) -> Repository:
+    return Repository.open(path)

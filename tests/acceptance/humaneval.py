@@ -13,7 +13,7 @@ from typing import Any
 from tests.acceptance.humaneval_agent import ALWAYS_WRONG, TRANSIENT, WRONG_AT_FIRST
 from tests.acceptance.plan_folder import agent_of, make_plan
 
-DATASET = Path("/work/shared/data/humaneval/HumanEval.jsonl.gz")
+DATASET = Path(__file__).parents[3] / "shared/data/humaneval/HumanEval.jsonl.gz"
 AGENT = Path(__file__).with_name("humaneval_agent.py")
 MAX_FIX_ROUNDS = 2
 

@@ -88,7 +88,7 @@ def test_celerys_options_mean_nothing_to_a_plan(cluster: Cluster) -> None:
 @pytest.mark.parametrize("name", ["vibe.fix", "vibe.qa", "vibe.deploy"])
 def test_the_other_stages_belong_to_a_plan(cluster: Cluster, name: str) -> None:
     """Called by themselves they have nothing to work on."""
-    with pytest.raises(InputError, match="belongs to no plan|does a job of a plan"):
+    with pytest.raises(InputError, match=r"does a job of a plan"):
         cluster.app.tasks[name].run()
 
 

@@ -17,7 +17,7 @@ NAMES = st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"
 
 def test_a_short_home_holds_its_own_socket():
     """A person finds the socket in VIBE_HOME."""
-    home = Path("/work/.vibe")
+    home = Path("/project/.vibe")
     assert socket_path(home, temp_dir=TEMP, uid=1000) == home / "broker.sock"
 
 

@@ -29,10 +29,10 @@ from vibe_tasks.errors import (
 )
 from vibe_tasks.failures import FailureKind, classify, describe
 from vibe_tasks.flow import attempts
+from vibe_tasks.flow.progress import publication_of
 from vibe_tasks.jobs import Claim, NewJob, Publication
 from vibe_tasks.priority import Priority, parse_priority
 from vibe_tasks.store import jobs
-from vibe_tasks.store.outbox import shown
 from vibe_tasks.tasks import canvas, publisher, resources
 from vibe_tasks.tasks.options import (
     canvas_of,
@@ -112,7 +112,7 @@ class LedgerTask(Task):
         with ledger.begin() if job.unique_key else ledger.write_once() as connection:
             submitted = self._submit(connection, [job])[0]
         if submitted.fresh and submitted.due:
-            publisher.publish(self.app, ledger, [publication(job)])
+            publisher.publish(self.app, ledger, [publication_of(job)])
         return self.AsyncResult(submitted.id)
 
     def submit_many(
@@ -133,7 +133,7 @@ class LedgerTask(Task):
         ledger = resources.ledger()
         with ledger.begin() as connection:
             self._submit(connection, made)
-        publisher.publish(self.app, ledger, [publication(job) for job in made])
+        publisher.publish(self.app, ledger, [publication_of(job) for job in made])
         return [self.AsyncResult(job.id) for job in made]
 
     def new_job(
@@ -262,7 +262,7 @@ class LedgerTask(Task):
             jobs.complete_job(connection, claim.id, claim.attempt, result)
             submitted = jobs.submit(connection, linked, published=True) if linked else ()
         due = {each.id for each in submitted if each.fresh and each.due}
-        return result, [publication(job) for job in linked if job.id in due]
+        return result, [publication_of(job) for job in linked if job.id in due]
 
     def _attempt(self, claim: Claim) -> Any:
         try:
@@ -307,19 +307,6 @@ class LedgerTask(Task):
         if isinstance(error, Retry) and error.exc is not None:
             raise error.exc
         raise error
-
-
-def publication(job: NewJob) -> Publication:
-    """The message of a job that was just submitted."""
-    return Publication(
-        id=job.id,
-        name=job.name,
-        queue=job.lane,
-        priority=job.priority,
-        time_limit=job.time_limit,
-        canvas=job.canvas,
-        shown=shown(job.args, dict(job.kwargs)),
-    )
 
 
 def ending_of(error: BaseException) -> attempts.Ending:

@@ -19,7 +19,7 @@ QUERIES: dict[str, tuple[Any, dict[str, object], str]] = {
     "promote": (claims._PROMOTE, {"most": 100}, "idx_backoff_ready"),
     "next due": (outbox._NEXT_DUE, {}, "idx_backoff_ready"),
     "outbox": (outbox._TAKE, {"most": 100}, "idx_jobs_outbox"),
-    "expired leases": (leases._EXPIRED, {"most": 100}, "idx_jobs_lease"),
+    "expired leases": (leases._EXPIRED, {"most": 100}, "idx_jobs_running"),
     "holder of a key": (submissions._HOLDER, {"unique_key": "k7"}, "idx_jobs_unique"),
 }
 

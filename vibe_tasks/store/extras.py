@@ -1,6 +1,6 @@
 """What the databases have beyond tables: the dead-letter view, the history triggers, the clock.
 
-The first migration holds the same texts, frozen; a test compares the two.
+The migrations hold the same texts, frozen; a test compares the two.
 """
 
 from __future__ import annotations
@@ -37,6 +37,13 @@ CREATE FUNCTION vibe_now() RETURNS double precision LANGUAGE sql STABLE AS
 $$ SELECT extract(epoch FROM statement_timestamp())::double precision $$
 """,
     VIEW,
+    # A payload must be shorter than 8,000 bytes, and names are not bounded.
+    """
+CREATE FUNCTION vibe_notify_new_job(job jobs) RETURNS void LANGUAGE sql AS $$
+  SELECT pg_notify('new_job', json_build_object(
+    'job_id', left(job.id, 500), 'lane', left(job.lane, 500), 'priority', job.priority)::text)
+$$
+""",
     """
 CREATE FUNCTION vibe_job_history() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -47,7 +54,20 @@ BEGIN
     INSERT INTO job_history (job_id, from_status, status, attempt, worker_id, timestamp, details)
     VALUES (NEW.id, OLD.status, NEW.status, NEW.attempt, COALESCE(NEW.worker, OLD.worker),
             NEW.status_updated_at, NEW.error);
+    PERFORM pg_notify('job_status_changed', json_build_object(
+      'job_id', left(NEW.id, 500), 'lane', left(NEW.lane, 500),
+      'old_status', OLD.status, 'new_status', NEW.status)::text);
   END IF;
+  IF NEW.status = 'pending' AND NEW.backoff_until IS NULL THEN
+    PERFORM vibe_notify_new_job(NEW);
+  END IF;
+  RETURN NULL;
+END $$
+""",
+    """
+CREATE FUNCTION vibe_job_due() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM vibe_notify_new_job(NEW);
   RETURN NULL;
 END $$
 """,
@@ -59,5 +79,13 @@ FOR EACH ROW EXECUTE FUNCTION vibe_job_history()
 CREATE TRIGGER trg_job_moved AFTER UPDATE OF status ON jobs
 FOR EACH ROW WHEN (OLD.status IS DISTINCT FROM NEW.status) EXECUTE FUNCTION vibe_job_history()
 """,
+    # A wait is over.
+    """
+CREATE TRIGGER trg_job_due AFTER UPDATE OF backoff_until ON jobs
+FOR EACH ROW WHEN (OLD.status = 'pending' AND NEW.status = 'pending'
+                   AND OLD.backoff_until IS NOT NULL AND NEW.backoff_until IS NULL)
+EXECUTE FUNCTION vibe_job_due()
+""",
 )
-"""What PostgreSQL has beyond the tables: the clock, the view and the history triggers."""
+"""What PostgreSQL has beyond the tables: the clock, the view, the triggers for history and for the
+notifications `new_job` and `job_status_changed`."""

@@ -25,7 +25,7 @@ _MESSAGE = (_J.id, _J.name, _J.lane, _J.priority, _J.time_limit, _J.canvas, _J.a
 
 _UNSENT = (
     select(_J.seq)
-    .where(READY, _J.published_at.is_(None))
+    .where(READY, _J.published_at.is_(None), _J.held_at.is_(None))
     .order_by(_J.priority, _J.seq)
     .limit(bindparam("most"))
     .with_for_update(skip_locked=True)

@@ -140,6 +140,9 @@ jobs = Table(
     Column("lease_until", Double),
     Column("time_limit", Double),
     Column("unique_key", Text),
+    Column("concurrency_key", Text),
+    Column("start_by", Double),
+    Column("held_at", Double),
     Column("canvas", Json),
     Column("plan_id", Text),
     Column("task_id", Text),
@@ -182,8 +185,10 @@ Index(
 # Pending jobs by due time: what the dispatcher publishes next (L6).
 _WAITING = text("status = 'pending' AND backoff_until IS NOT NULL")
 Index("idx_backoff_ready", jobs.c.backoff_until, sqlite_where=_WAITING, postgresql_where=_WAITING)
-# The outbox: due and not yet published.
-_UNPUBLISHED = text("status = 'pending' AND backoff_until IS NULL AND published_at IS NULL")
+# The outbox: due, not yet published, and not held back by a lane's limits or a busy key.
+_UNPUBLISHED = text(
+    "status = 'pending' AND backoff_until IS NULL AND published_at IS NULL AND held_at IS NULL"
+)
 Index(
     "idx_jobs_outbox",
     jobs.c.priority,
@@ -191,8 +196,46 @@ Index(
     sqlite_where=_UNPUBLISHED,
     postgresql_where=_UNPUBLISHED,
 )
+# What is held back, in the order in which it gets its turn.
+_HELD = text("status = 'pending' AND held_at IS NOT NULL")
+Index(
+    "idx_jobs_held",
+    jobs.c.lane,
+    jobs.c.priority,
+    jobs.c.seq,
+    sqlite_where=_HELD,
+    postgresql_where=_HELD,
+)
+_HELD_BY_KEY = text("status = 'pending' AND held_at IS NOT NULL AND concurrency_key IS NOT NULL")
+Index(
+    "idx_jobs_held_key",
+    jobs.c.concurrency_key,
+    jobs.c.priority,
+    jobs.c.seq,
+    sqlite_where=_HELD_BY_KEY,
+    postgresql_where=_HELD_BY_KEY,
+)
+# One at a time for each key, whoever claims.
+_BUSY_KEY = text("concurrency_key IS NOT NULL AND status = 'processing'")
+Index(
+    "idx_jobs_busy_key",
+    jobs.c.concurrency_key,
+    unique=True,
+    sqlite_where=_BUSY_KEY,
+    postgresql_where=_BUSY_KEY,
+)
+# Jobs that are given up unless they have started by a moment.
+_UNSTARTED = text("status = 'pending' AND attempt = 0 AND start_by IS NOT NULL")
+Index("idx_jobs_start_by", jobs.c.start_by, sqlite_where=_UNSTARTED, postgresql_where=_UNSTARTED)
+# What runs, by lane for its limit; few rows, so the reaper reads them all.
 _RUNNING = text("status = 'processing'")
-Index("idx_jobs_lease", jobs.c.lease_until, sqlite_where=_RUNNING, postgresql_where=_RUNNING)
+Index(
+    "idx_jobs_running",
+    jobs.c.lane,
+    jobs.c.lease_until,
+    sqlite_where=_RUNNING,
+    postgresql_where=_RUNNING,
+)
 LIVE_KEY = text("unique_key IS NOT NULL AND status IN ('blocked', 'pending', 'processing')")
 Index(
     "idx_jobs_unique",
@@ -246,6 +289,22 @@ worker_health = Table(
     Column("capacity_limit", Integer, nullable=False),
     Column("status", Text, nullable=False),
     Column("last_seen", Double, nullable=False),
+    Column("host", Text),
+    Column("process", Text),
+    Column("version", Text),
+)
+
+lanes = Table(
+    "lanes",
+    metadata,
+    Column("lane", Text, primary_key=True),
+    Column("paused_at", Double),
+    Column("concurrency_limit", Integer),
+    Column("rate_limit", Double),
+    Column("tokens", Double, nullable=False),
+    Column("tokens_at", Double, nullable=False),
+    CheckConstraint("concurrency_limit > 0", name="lane_concurrency_limit"),
+    CheckConstraint("rate_limit > 0", name="lane_rate_limit"),
 )
 
 events = Table(

@@ -12,7 +12,7 @@ from vibe_tasks.store.engine import Database, check_reachable
 from vibe_tasks.store.extras import POSTGRES_EXTRAS, SQLITE_EXTRAS
 from vibe_tasks.store.schema import metadata
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """The version this program works with; the newest of `migrations/versions`."""
 
 

@@ -67,7 +67,9 @@ class Cluster:
         environ: Environment of all.
     """
 
-    def __init__(self, folder: Path, database_url: str, commands: ExitStack) -> None:
+    def __init__(
+        self, folder: Path, database_url: str, commands: ExitStack, broker_url: str = ""
+    ) -> None:
         self.folder = folder
         self.home = folder / "home"
         self.logs = self.home / "logs"
@@ -81,6 +83,8 @@ class Cluster:
             "PYTHONPATH": os.pathsep.join([str(folder), str(ROOT)]),
             "PYTHONUNBUFFERED": "1",
         }
+        if broker_url:
+            self.environ["VIBE_BROKER_URL"] = broker_url
         self.socket = self.home / "broker.sock"
         self._broker: Child | None = None
         self._running = commands
@@ -241,6 +245,8 @@ class Cluster:
 
     def broker(self) -> Redis:
         """A connection to the broker."""
+        if url := self.environ.get("VIBE_BROKER_URL"):
+            return Redis.from_url(url)
         return Redis(unix_socket_path=str(self.socket))
 
 
@@ -256,8 +262,13 @@ def said(child: Child) -> str:
 
 
 @contextmanager
-def running_cluster(request: pytest.FixtureRequest, database: str) -> Iterator[Cluster]:
-    """A cluster with a broker and an empty ledger, on `sqlite` or `postgres`; no worker yet."""
+def running_cluster(
+    request: pytest.FixtureRequest, database: str, *, broker_url: str = ""
+) -> Iterator[Cluster]:
+    """A cluster with a broker and an empty ledger, on `sqlite` or `postgres`; no worker yet.
+
+    With `broker_url` the broker is somebody else's.
+    """
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="vibe-", dir="/tmp")))
         shutil.copy(Path(__file__).with_name(f"{JOBS}.py"), folder)
@@ -267,8 +278,9 @@ def running_cluster(request: pytest.FixtureRequest, database: str) -> Iterator[C
             ledger = open_database(url)
             version.create(ledger)
             ledger.close()
-        cluster = Cluster(folder, url, stack)
-        cluster.broker_up()
+        cluster = Cluster(folder, url, stack, broker_url)
+        if not broker_url:
+            cluster.broker_up()
         stack.enter_context(_imported(cluster))
         yield cluster
 
@@ -278,11 +290,12 @@ def _new_database(server: str) -> Iterator[str]:
     name = f"cluster_{uuid4().hex[:8]}"
     with psycopg.connect(server, autocommit=True) as admin:
         admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-        try:
-            yield server.replace("/postgres?", f"/{name}?").replace(
-                "postgresql:", "postgresql+psycopg:"
-            )
-        finally:
+    try:
+        yield server.replace("/postgres?", f"/{name}?").replace(
+            "postgresql:", "postgresql+psycopg:"
+        )
+    finally:  # the server may have been restarted
+        with psycopg.connect(server, autocommit=True) as admin:
             admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 

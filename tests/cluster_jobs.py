@@ -15,6 +15,8 @@ from threading import Event
 from time import monotonic
 from typing import Any
 
+from celery.worker.control import control_command
+
 from vibe_tasks import Cancel, Snooze, app, job
 from vibe_tasks.errors import PermanentError, TransientError
 
@@ -111,6 +113,14 @@ def refuse(log: str) -> None:
 
 
 @job
+def refuse_until(gate: str) -> str:
+    """Fail for good as long as this file is not there."""
+    if not Path(gate).exists():
+        raise PermanentError("not yet")
+    return "now"
+
+
+@job
 def asked_to_wait(log: str, seconds: float) -> str:
     """Fail once, as a server does that says when to come back."""
     write(log, "started")
@@ -202,6 +212,40 @@ def die(log: str, times: int = 1000) -> str:
     return "survived"
 
 
+@control_command()
+def block_event_loop(_state: Any) -> None:
+    """Keep the worker's event loop from turning, for ever."""
+    Event().wait()
+
+
+@job
+def kill_worker(log: str) -> None:
+    """Kill the worker's main process, and so the whole worker."""
+    write(log, "started")
+    os.kill(os.getppid(), signal.SIGKILL)
+    signal.pause()
+
+
+@job
+def hold_in_turn(log: str, *gates: str) -> int:
+    """Write a line, then wait at the first gate; the second attempt at the second gate."""
+    write(log, "started")
+    turn = len(lines(log))
+    wait_for(gates[turn - 1])
+    return turn
+
+
+@job
+def hold_children(log: str) -> None:
+    """Start a child, and one in a session of its own, and wait; SIGTERM is ignored."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    pause = [sys.executable, "-c", "import signal; signal.pause()"]
+    children = [subprocess.Popen(pause, start_new_session=own) for own in (False, True)]
+    write(log, " ".join(str(pid) for pid in (os.getpid(), *(child.pid for child in children))))
+    while True:
+        signal.pause()
+
+
 @job(lane="tests", priority="high", effort=4, max_retries=7, retry_base=0.5, time_limit=60)
 def particular() -> None:
     """A job with every option."""
@@ -248,3 +292,18 @@ def producer(log: str) -> str:
 def replace_myself(self: Any) -> None:
     """Use Celery's `replace`."""
     raise self.replace(add.s(1, 2))
+
+
+@job(lane="keyed", concurrency_key="log-{log}")
+def one_by_one(log: str, gate: str, line: str = "started") -> str:
+    """Write a line, wait at a gate, write that it is over; one for each log at a time."""
+    write(log, line)
+    wait_for(gate)
+    write(log, f"{line} ended")
+    return line
+
+
+@job(lane="keyed", expires=0.2)
+def soon_or_never(log: str) -> None:
+    """Write a line, unless it is too late for that."""
+    write(log, "started")

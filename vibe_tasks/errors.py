@@ -6,7 +6,8 @@ VibeError
 │   ├── SettingsError       a setting that is unknown or has a wrong value
 │   ├── RepositoryError     a repository that cannot be worked on
 │   ├── SchemaError         a database of another schema version
-│   └── UnavailableError    a server that does not answer
+│   ├── UnavailableError    a server that does not answer
+│   └── DuplicateJobError   a job with an id that another job has
 ├── LedgerError
 │   ├── UnknownJobError     no such job
 │   ├── IllegalMoveError    a status change that is not allowed
@@ -38,13 +39,21 @@ class PlanError(InputError):
         file: The plan file as the user named it.
         line: Line in the file, counted from 1, where it is known.
         key: Path of the offending key, such as `tasks[2].needs`.
+        others: What else is wrong, a line each, place included.
     """
 
     def __init__(
-        self, message: str, *, file: str = "", line: int | None = None, key: str = ""
+        self,
+        message: str,
+        *,
+        file: str = "",
+        line: int | None = None,
+        key: str = "",
+        others: tuple[str, ...] = (),
     ) -> None:
         place = ":".join(str(part) for part in (file, line) if part)
-        super().__init__(": ".join(part for part in (place, key, message) if part))
+        first = ": ".join(part for part in (place, key, message) if part)
+        super().__init__("\n".join((first, *others)))
         self.file = file
         self.line = line
         self.key = key
@@ -64,6 +73,10 @@ class SchemaError(InputError):
 
 class UnavailableError(InputError):
     """A server that the settings name does not answer."""
+
+
+class DuplicateJobError(InputError):
+    """A job was submitted under the id of another one."""
 
 
 class LedgerError(VibeError):

@@ -78,6 +78,10 @@ class NewJob:
         due_at: Earliest start in epoch seconds; excludes `delay`.
         time_limit: Seconds an attempt may take, or None for no limit.
         unique_key: At most one live job has this key.
+        concurrency_key: At most one job with this key runs at a time, on all hosts together.
+        start_by: Give up when it has not started by this moment, in epoch seconds.
+        start_within: Give up when it has not started so many seconds after the submission, by the
+            database's clock; excludes `start_by`.
         canvas: What Celery must know at each publication: links, chain, group, chord.
         blocked: Start as `blocked`.
         plan_id: The plan it belongs to.
@@ -99,6 +103,9 @@ class NewJob:
     due_at: float | None = None
     time_limit: float | None = None
     unique_key: str | None = None
+    concurrency_key: str | None = None
+    start_by: float | None = None
+    start_within: float | None = None
     canvas: Mapping[str, Any] | None = None
     blocked: bool = False
     plan_id: str | None = None
@@ -109,21 +116,30 @@ class NewJob:
     def __post_init__(self) -> None:
         if not self.lane:
             raise ValueError("lane must not be empty")
-        for name, text in (("id", self.id), ("lane", self.lane), ("unique_key", self.unique_key)):
+        for name, text in (
+            ("id", self.id), ("lane", self.lane), ("unique_key", self.unique_key),
+            ("concurrency_key", self.concurrency_key),
+        ):  # fmt: skip
             if text is not None and not (text.isascii() and "\x00" not in text):
                 _check_storable(name, text)
         if not 1 <= self.effort <= 5:
             raise ValueError(f"effort must be from 1 to 5, got {self.effort}")
         if not 1 <= self.max_retries <= MOST_RETRIES:
             raise ValueError(f"max_retries must be 1 or more, got {self.max_retries}")
-        if not 0 <= self.retry_base < inf:
-            raise ValueError(f"retry_base must be zero or more, got {self.retry_base}")
-        if not 0 <= self.delay < inf:
-            raise ValueError(f"delay must be zero or more, got {self.delay}")
-        if self.due_at is not None and not -inf < self.due_at < inf:
-            raise ValueError(f"due_at must be a moment, got {self.due_at}")
-        if self.time_limit is not None and not 0 < self.time_limit < inf:
-            raise ValueError(f"time_limit must be above zero, got {self.time_limit}")
+        self._check_times()
+
+    def _check_times(self) -> None:
+        for name in ("retry_base", "delay"):
+            if not 0 <= (seconds := getattr(self, name)) < inf:
+                raise ValueError(f"{name} must be zero or more, got {seconds}")
+        for name in ("due_at", "start_by"):
+            moment = getattr(self, name)
+            if moment is not None and not -inf < moment < inf:
+                raise ValueError(f"{name} must be a moment, got {moment}")
+        for name in ("start_within", "time_limit"):
+            seconds = getattr(self, name)
+            if seconds is not None and not 0 < seconds < inf:
+                raise ValueError(f"{name} must be above zero, got {seconds}")
 
 
 def _check_storable(name: str, text: str) -> None:
@@ -139,6 +155,8 @@ class Claim:
         id: The job.
         attempt: Which run this is, from 1; the fencing token of all its writes.
         retry_count: Failures so far.
+        concurrency_key: No other job with this key runs meanwhile.
+        governed: Whether its lane has rules, so that its end makes room for another.
     """
 
     id: str
@@ -156,6 +174,8 @@ class Claim:
     task_id: str | None
     round: int
     time_limit: float | None
+    concurrency_key: str | None = None
+    governed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,7 +19,7 @@ from vibe_tasks import plan_graph
 from vibe_tasks.errors import InputError, PlanError
 from vibe_tasks.plan_check import problems_between, unknown_agent
 from vibe_tasks.plan_fields import GitWord, Name, PlanName, Text, Version
-from vibe_tasks.plan_problems import PlanProblems, explain, key_path
+from vibe_tasks.plan_problems import UNKNOWN_KEY, PlanProblems, explain, key_path
 from vibe_tasks.plan_specs import (
     KEYS,
     AgentSpec,
@@ -36,7 +36,7 @@ from vibe_tasks.plan_text import read_document
 from vibe_tasks.priority import Priority, parse_priority, priority_of_files
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from vibe_tasks.plan_problems import Problem
     from vibe_tasks.plan_text import Document
@@ -53,7 +53,11 @@ __all__ = [
     "ResolvedTask",
     "TaskSpec",
     "parse_plan",
+    "refusal",
 ]
+
+MOST_TOLD = 30
+"""Mistakes that are told one by one; a plan that has more was made by a broken program."""
 
 _T = TypeVar("_T")
 
@@ -187,7 +191,8 @@ def parse_plan(text: str, *, file: str) -> Plan:
         file: The file as the user named it, for messages.
 
     Raises:
-        PlanError: The first thing that is wrong, by line, and how many more there are.
+        PlanError: Everything that is wrong, a line each: unknown keys first, as a misspelt key
+            is missing under its right name, then by line.
     """
     document = read_document(text, file=file)
     if not isinstance(document.value, dict):
@@ -196,17 +201,33 @@ def parse_plan(text: str, *, file: str) -> Plan:
         return Plan.model_validate(document.value)
     except ValidationError as error:
         problems = explain(error, keys={"": Plan.model_fields, **KEYS})
-        raise _refusal(problems, document=document, file=file) from error
+        raise refusal(problems, document=document, file=file) from error
 
 
-def _refusal(problems: tuple[Problem, ...], *, document: Document, file: str) -> PlanError:
-    first = min(problems, key=lambda problem: document.line_of(problem.path))
-    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+def refusal(problems: Sequence[Problem], *, document: Document, file: str) -> PlanError:
+    """The error that tells all of these.
+
+    Args:
+        problems: At least one.
+        document: The file's text, which knows the lines.
+        file: The file as the user named it.
+    """
+    ranked = sorted(
+        problems, key=lambda each: (each.message != UNKNOWN_KEY, document.line_of(each.path))
+    )
+    first, *rest = ranked[:MOST_TOLD]
+    others = [
+        f"{file}:{document.line_of(each.path)}: {key_path(each.path)}: {each.sentence()}"
+        for each in rest
+    ]
+    if len(ranked) > MOST_TOLD:
+        others.append(f"{file}: and {len(ranked) - MOST_TOLD} more")
     return PlanError(
-        first.sentence() + more,
+        first.sentence(),
         file=file,
         line=document.line_of(first.path),
         key=key_path(first.path),
+        others=tuple(others),
     )
 
 

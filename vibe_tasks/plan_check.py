@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 from vibe_tasks.plan_graph import find_cycle
 from vibe_tasks.plan_problems import Problem, shown
+from vibe_tasks.plan_specs import ChatSpec, CommandSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from vibe_tasks.plan import Plan
     from vibe_tasks.plan_problems import KeyPath
@@ -22,6 +23,35 @@ def problems_between(plan: Plan) -> tuple[Problem, ...]:
     found = [*_ids(plan.tasks), *_needs(plan.tasks), *_agents(plan)]
     # With a doubled id the graph would join two tasks and show cycles that are none.
     return tuple(found) or tuple(_cycle(plan.tasks))
+
+
+def not_runnable(plan: Plan, *, has_program: Callable[[str], bool]) -> tuple[Problem, ...]:
+    """Return what this version cannot do of a sound plan; agents that no task uses may stay.
+
+    Args:
+        plan: The plan.
+        has_program: Whether a program of this name is there, asked for names without a folder.
+    """
+    found: list[Problem] = []
+    for name in dict.fromkeys(plan.resolved(task).agent for task in plan.tasks):
+        spec, path = plan.agents[name], ("agents", name)
+        if isinstance(spec, ChatSpec):
+            found.append(Problem(path=(*path, "type"), message=_not_yet("type chat")))
+        elif isinstance(spec, CommandSpec) and spec.argv is None:
+            found.append(Problem(path=(*path, "preset"), message=_not_yet(f"preset {spec.preset}")))
+        elif isinstance(spec, CommandSpec) and spec.argv:
+            program = spec.argv[0]
+            if not ("/" in program or "{plan_dir}" in program or has_program(program)):
+                message = f"no program {shown(program)} on the PATH"
+                found.append(Problem(path=(*path, "argv", 0), message=message))
+    if plan.qa.reviewers:
+        message = "reviewers are not available in this version; use `qa.checks`"
+        found.append(Problem(path=("qa", "reviewers"), message=message))
+    return tuple(found)
+
+
+def _not_yet(what: str) -> str:
+    return f"{what} is not available in this version; use `type: command` with an `argv`"
 
 
 def _ids(tasks: tuple[TaskSpec, ...]) -> Iterator[Problem]:

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 KeyPath: TypeAlias = tuple[str | int, ...]
 """Where a value stands: keys and list positions from the top, as `("tasks", 2, "needs")`."""
 
+UNKNOWN_KEY = "unknown key"
+"""What is said of a key that has no place; it may explain why another one is missing."""
+
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9_-]{1,100}")
 _LONGEST_SHOWN = 60  # characters of a value in a message
 
@@ -111,7 +114,7 @@ def _problem(detail: ErrorDetails, keys: Mapping[str, Iterable[str]]) -> Problem
     path, section = _located(detail["loc"])
     if kind == "extra_forbidden":
         word = str(path[-1])
-        return Problem(path=path, message="unknown key", word=word, choices=keys.get(section, ()))
+        return Problem(path=path, message=UNKNOWN_KEY, word=word, choices=keys.get(section, ()))
     if kind == "union_tag_invalid":
         return _not_a_choice((*path, "type"), ctx["tag"], ctx["expected_tags"])
     if kind == "literal_error":

@@ -52,8 +52,12 @@ class Settings(BaseModel):
         description="Modules with jobs that workers import, comma-separated.",
     )
     lease_seconds: Seconds = Field(
-        default=30.0,
-        description="Seconds a worker keeps a job without a heartbeat, three of which fit in.",
+        default=8.0,
+        description="Seconds a worker keeps a job without a heartbeat, four of which fit in.",
+    )
+    deaf_seconds: Seconds = Field(
+        default=10.0,
+        description="Seconds a worker with room may receive nothing while its lanes have messages.",
     )
     dispatch_seconds: Seconds = Field(
         default=0.5,
@@ -64,9 +68,18 @@ class Settings(BaseModel):
         default=5.0,
         description="Seconds a sent job may wait unclaimed while its queue lacks it.",
     )
+    poll_seconds: Seconds = Field(
+        default=10.0,
+        le=3600,
+        description="Seconds between two looks of a consumer that no notification woke.",
+    )
     publish_timeout: Seconds = Field(
         default=2.0,
         description="Seconds to try to reach the broker; the ledger has the job anyway.",
+    )
+    beat_lock_seconds: Seconds = Field(
+        default=20.0,
+        description="Seconds of a leading beat's silence after which another one takes over.",
     )
     retry_base: float = Field(
         default=1.0,

@@ -52,3 +52,21 @@ def test_an_interrupted_run_goes_on_when_it_is_started_again(
     assert [task["attempts"]["dev"] for task in finished.report["tasks"]] == [2, 2, 1]
     assert finished.report["retries"] == 2
     assert len(merges(vibe.folder)) == len(tasks)
+
+
+def test_a_second_interruption_says_how_to_go_on_too(vibe: Vibe, tmp_path: Path):
+    """Whoever has no patience gets the same hint, and nothing keeps running."""
+    place = tmp_path / "begun"
+    place.mkdir()
+    plan = make_plan(vibe.folder, [{"id": "slow", "prompt": WAITS_ONCE.format(place=str(place))}])
+    with vibe.started("run", plan) as command:
+        until(lambda: list(place.iterdir()), seconds=30)
+        command.send_signal(signal.SIGINT)
+        assert command.stderr is not None
+        next(line for line in command.stderr if "stopping" in line)
+        command.send_signal(signal.SIGINT)
+        out, err = command.communicate(timeout=30)
+    assert command.returncode == 130, err
+    assert err.rstrip().splitlines()[-1].endswith(f"go on with: vibe run {plan}")
+    assert "Traceback" not in out + err
+    until(lambda: not vibe.strays(), seconds=5)

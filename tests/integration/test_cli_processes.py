@@ -21,6 +21,7 @@ from tests.acceptance.vibe_command import ROOT, Vibe
 from tests.processes import until
 from vibe_tasks.jobs import LANES
 from vibe_tasks.stack.embedded import EmbeddedStack
+from vibe_tasks.workspace.git import git
 
 WRITES = 'write(env["VIBE_TASK_ID"] + ".txt", "done")'
 WAITS_ONCE = """
@@ -61,12 +62,19 @@ def first_line(command: subprocess.Popen[str], beginning: str) -> str:
 
 
 def test_the_demo_completes_and_starts_over(vibe: Vibe) -> None:
-    """With `--json` the report alone comes out; the second demo keeps the first one's branch."""
+    """With `--json` the report alone comes out; the second demo keeps the first one's branch.
+
+    Whatever is checked out meanwhile, the result itself included.
+    """
     first = vibe.run("demo", "--json", "--into", "shop")
     assert (first.code, first.err) == (0, "")
     assert first.report["outcome"] == "completed"
+    git("switch", "-q", "vibe/todo-api", cwd=vibe.folder / "shop" / "repo")
     second = vibe.run("demo", "--into", "shop")
-    assert second.code == 0
+    assert second.code == 0, second.err
+    base = git("rev-parse", "main", cwd=vibe.folder / "shop" / "repo")
+    assert vibe.rows("SELECT DISTINCT base_commit FROM plans") == [(base,)]
+    assert f"VIBE_HOME={vibe.home} vibe plans show todo-api" in second.out
     assert "12 of 12 tasks deployed" in second.out
     assert "vibe/todo-api.1" in branches(vibe.folder / "shop")
     assert sorted(path.name for path in vibe.folder.iterdir()) == [".vibe", "shop"]
@@ -96,8 +104,10 @@ def test_a_stack_that_is_up_serves_submit_run_and_doctor(vibe: Vibe) -> None:
         assert submitted.startswith("first-")
         until(lambda: ended(vibe, submitted) == "completed", seconds=30)
         plan = make_plan(vibe.folder, [{"id": "b", "prompt": WRITES}], name="second")
-        watched = vibe.run("run", plan, "--json")
-        assert (watched.code, outcomes(watched.report)) == (0, {"b": "deployed"})
+        watched = vibe.run("run", plan, "--workers", "3")
+        assert watched.code == 0, watched.err
+        assert "--workers 3 is ignored: a stack that runs already does the work" in watched.err
+        assert "1 of 1 task deployed" in watched.out
         assert '"status": "online"' in vibe.run("status", "--json").out
 
         began = monotonic()

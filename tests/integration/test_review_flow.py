@@ -400,7 +400,7 @@ def test_a_plan_is_cancelled_while_its_leases_are_renewed(
         claim(ledger, job_id)
     outcome = _while_locked(
         ledger, held[0], lambda: control.cancel_plan(ledger, plan_id, "stop"),
-        lambda connection: leases.renew(connection, "w1", held, lease=30),
+        lambda connection: leases.renew(connection, [(job, 1) for job in held], lease=30),
     )  # fmt: skip
     assert outcome == [8]
 

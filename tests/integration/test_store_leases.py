@@ -14,16 +14,16 @@ def held(database: Database, *names: str, worker: str = "w1", lease: float = 30)
         claim(database, name, worker=worker, lease=lease)
 
 
-def test_a_heartbeat_renews_what_the_worker_still_holds(database: Database) -> None:
-    """Jobs of others, ended ones and unknown ones are not touched and not counted."""
-    held(database, "mine", "ended")
-    held(database, "other", worker="w2")
+def test_a_heartbeat_renews_exactly_the_attempts_that_run(database: Database) -> None:
+    """Other attempts of the same job and unknown ones are named; completed ones are done."""
+    held(database, "mine", "ended", "other")
     for name in ("mine", "ended", "other"):
         backdate(database, name, ["lease_until"], 20)
     with database.begin() as connection:
         jobs.complete_job(connection, "ended", 1, 1)
-        names = ["unknown", "other", "mine", "ended"]
-        assert leases.renew(connection, "w1", names, lease=30) == 1
+        attempts = [("unknown", 1), ("other", 2), ("mine", 1), ("ended", 1)]
+        over = leases.renew(connection, attempts, lease=30)
+        assert over == {("unknown", 1), ("other", 2)}
     assert row(database, "mine")["lease_until"] == pytest.approx(server_time(database) + 30, abs=5)
     assert row(database, "other")["lease_until"] < server_time(database) + 15
     assert row(database, "ended")["lease_until"] is None
@@ -34,8 +34,8 @@ def test_a_heartbeat_is_no_transition(database: Database) -> None:
     held(database, "a")
     before = row(database, "a")
     with database.begin() as connection:
-        assert leases.renew(connection, "w1", ["a"], lease=60) == 1
-        assert leases.renew(connection, "w1", [], lease=60) == 0
+        assert leases.renew(connection, [("a", 1)], lease=60) == frozenset()
+        assert leases.renew(connection, [], lease=60) == frozenset()
     after = row(database, "a")
     assert after["status_updated_at"] == before["status_updated_at"]
 
@@ -60,7 +60,7 @@ def test_a_lease_that_was_renewed_meanwhile_is_not_expired(database: Database) -
     with database.begin() as connection:
         assert leases.is_expired(connection, "a", 1)
         assert not leases.is_expired(connection, "a", 2)
-        leases.renew(connection, "w1", ["a"], lease=30)
+        leases.renew(connection, [("a", 1)], lease=30)
         assert not leases.is_expired(connection, "a", 1)
 
 

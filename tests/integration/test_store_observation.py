@@ -55,9 +55,13 @@ def test_the_oldest_due_job_tells_the_age(database: Database) -> None:
 def test_a_worker_is_registered_for_each_lane(database: Database) -> None:
     """A second registration replaces the first; a beat and a farewell reach all its rows."""
     with database.begin() as connection:
-        workers.register(connection, "w1", ["code", "qa"], tier="senior", capacity=4)
-        workers.register(connection, "w1", ["code", "deploy"], tier="standard", capacity=2)
-        workers.register(connection, "w2", [], tier="standard", capacity=1)
+        first, second = (
+            workers.Registered(worker=name, host="here", process=f"{name}:1")
+            for name in ("w1", "w2")
+        )
+        workers.register(connection, first, ["code", "qa"], tier="senior", capacity=4)
+        workers.register(connection, first, ["code", "deploy"], tier="standard", capacity=2)
+        workers.register(connection, second, [], tier="standard", capacity=1)
         workers.beat(connection, "w1", active=2)
         rows = workers.list_workers(connection)
     assert [(each["worker_id"], each["lane"], each["active_tasks"]) for each in rows] == [

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import text
 
 from tests.ledgers import new_job, submit
-from vibe_tasks.store import claims, leases, outbox, submissions
+from vibe_tasks.store import claims, deadlines, held, lanes, leases, outbox, submissions
 from vibe_tasks.store.engine import Database
 from vibe_tasks.store.statement import DIALECTS, Statement
 
@@ -20,6 +20,13 @@ QUERIES: dict[str, tuple[Any, dict[str, object], str]] = {
     "next due": (outbox._NEXT_DUE, {}, "idx_backoff_ready"),
     "outbox": (outbox._TAKE, {"most": 100}, "idx_jobs_outbox"),
     "expired leases": (leases._EXPIRED, {"most": 100}, "idx_jobs_running"),
+    "running of a lane": (lanes._RUNNING, {"of": "code"}, "idx_jobs_running"),
+    "past their deadline": (deadlines._ALL_LATE, {"most": 100}, "idx_jobs_start_by"),
+    "busy key": (claims._IS_BUSY, {"key": "c7"}, "idx_jobs_busy_key"),
+    "lanes with held jobs": (held._LANES, {}, "idx_jobs_held"),
+    "turns of a lane": (held._TURNS, {"of": "held", "most": 3, "publish": 1}, "idx_jobs_held"),
+    "first of each key": (held._FIRST_OF_KEYS, {"most": 100}, "idx_jobs_held_key"),
+    "first of a key": (held._FIRST_OF_KEY, {"of": "c7"}, "idx_jobs_held_key"),
     "holder of a key": (submissions._HOLDER, {"unique_key": "k7"}, "idx_jobs_unique"),
 }
 
@@ -53,14 +60,27 @@ def fill(database: Database) -> None:
         *(new_job(id=f"r{n}", priority=n % 5) for n in range(ROWS)),
         *(new_job(id=f"x{n}", delay=600 + n) for n in range(ROWS)),
         *(new_job(id=f"k{n}", unique_key=f"k{n}", blocked=True) for n in range(200)),
+        *(new_job(id=f"h{n}", lane="held") for n in range(ROWS)),
+        *(new_job(id=f"c{n}", concurrency_key=f"c{n % 9}") for n in range(ROWS)),
+        *(new_job(id=f"s{n}", start_within=600 + n) for n in range(200)),
     )
     with database.begin() as connection:
         connection.execute(
             text("UPDATE jobs SET status = 'completed', published_at = 1 WHERE seq % 4 > 0")
         )
         connection.execute(
-            text("UPDATE jobs SET status = 'processing', lease_until = 9e12 WHERE seq % 40 = 0")
+            text(
+                "UPDATE jobs SET status = 'processing', lease_until = 9e12 WHERE seq % 40 = 0 "
+                "AND concurrency_key IS NULL"
+            )
         )
+        for name, what in (("held", "lane"), ("code", "key")):
+            connection.execute(
+                text(
+                    f"UPDATE jobs SET held_at = 1, held_for = '{what}', status = 'pending' "  # noqa: S608
+                    f"WHERE lane = '{name}' AND id LIKE '{'h' if what == 'lane' else 'c'}%'"
+                )
+            )
         connection.execute(text("ANALYZE"))
 
 
@@ -70,5 +90,5 @@ def test_the_hot_statements_use_their_index(database: Database) -> None:
     for name, (statement, values, index) in QUERIES.items():
         plan = plan_of(database, statement, values)
         assert index in plan, name
-        whole = "SCAN jobs(?! USING (COVERING )?INDEX)|Seq Scan"
+        whole = 'SCAN jobs(?! USING (COVERING )?INDEX)|"Seq Scan"[^{}]*"Relation Name": "jobs"'
         assert re.search(whole, plan) is None, f"{name}: {plan}"

@@ -5,9 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
 import pytest
-from sqlalchemy.exc import IntegrityError
 
 from tests.ledgers import claim, history, new_job, row, submit
+from vibe_tasks.errors import DuplicateJobError
 from vibe_tasks.jobs import JobStatus, NewJob
 from vibe_tasks.priority import Priority
 from vibe_tasks.store import jobs, outbox
@@ -93,7 +93,10 @@ def test_no_result_and_the_result_none_are_two_things(database: Database) -> Non
 def test_many_jobs_are_written_together_or_not_at_all(database: Database) -> None:
     """One bad job in a batch leaves no trace of the others."""
     batch = [new_job(id="a"), new_job(id="b"), new_job(id="a")]
-    with pytest.raises(IntegrityError), database.begin() as connection:
+    with (
+        pytest.raises(DuplicateJobError, match="one of these jobs is in the ledger already"),
+        database.begin() as connection,
+    ):
         jobs.submit(connection, batch)
     with database.read() as connection:
         assert jobs.list_jobs(connection) == ()

@@ -297,7 +297,7 @@ def test_a_wrong_signature_is_a_type_error_at_the_producer(
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"expires": 10}, "no option expires"),
+        ({"expires": -10}, "expires"),
         ({"soft_time_limit": 10}, "no option soft_time_limit"),
         ({"unique_kee": "a"}, "no option unique_kee.*unique_key"),
         ({"serializer": "pickle"}, "no option serializer"),

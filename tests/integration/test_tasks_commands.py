@@ -18,6 +18,7 @@ from celery.exceptions import TaskRevokedError
 
 from tests.cluster import ROOT, Cluster, ready, running_cluster, said
 from tests.processes import until
+from vibe_tasks.store.version import SCHEMA_VERSION
 
 MY_MODULE = """
 from vibe_tasks import app, job
@@ -92,7 +93,10 @@ def test_a_worker_refuses_a_newer_ledger(cluster: Cluster, tmp_path: Path) -> No
     )
     ended = run(cluster, "-A", "vibe_tasks", "worker", "-c", "1", **newer)
     assert ended.returncode == 2
-    words = "vibe: the ledger has schema 999, newer than this program's 1; upgrade vibe_tasks"
+    words = (
+        f"vibe: the ledger has schema 999, newer than this program's {SCHEMA_VERSION}; "
+        "upgrade vibe_tasks"
+    )
     assert ended.stderr.splitlines()[-1] == words  # before it Celery may warn of the user root
     assert "Traceback" not in ended.stderr + ended.stdout
 

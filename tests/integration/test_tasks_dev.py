@@ -34,7 +34,7 @@ def dev(cluster: Cluster) -> Any:
 
 
 def test_a_call_goes_the_whole_way(cluster: Cluster, tmp_path: Path) -> None:
-    """The result is the dev job's; qa and deploy follow, and the change is on the branch."""
+    """The result is the dev job's; qa and deploy follow, and the change is on its branch."""
     repository = new_repository(tmp_path / "r", {"README": "x\n"})
 
     result = dev(cluster).delay(
@@ -42,7 +42,8 @@ def test_a_call_goes_the_whole_way(cluster: Cluster, tmp_path: Path) -> None:
         agent=[sys.executable, "-c", AGENT], checks=["grep hello greeting.txt"],
     )  # fmt: skip
 
-    assert result.get(timeout=30)["changed"]
+    done = result.get(timeout=30)
+    assert done["changed"]
     plan_id = cluster.row(result.id)["plan_id"]
 
     def ended() -> bool:
@@ -52,6 +53,7 @@ def test_a_call_goes_the_whole_way(cluster: Cluster, tmp_path: Path) -> None:
     until(ended)
     with cluster.ledger.read() as connection:
         branch = plans.find_plan(connection, plan_id)["branch"]
+    assert done["branch"] == branch
     merged = repository.branch_commit(branch)
     assert merged
     assert repository.changed_between(repository.resolve("main"), merged) == ("greeting.txt",)

@@ -31,9 +31,11 @@ COMMANDS = list(every_command(cli))
 def test_all_promised_commands_are_there() -> None:
     """Scripts rely on these names."""
     promised = (
-        "run, demo, up, submit, status, jobs list, jobs show, jobs retry, jobs cancel, dlq list, "
+        "run, demo, up, submit, status, jobs list, jobs show, jobs retry, jobs cancel, jobs claim, "
+        "jobs heartbeat, jobs complete, jobs fail, dlq list, "
         "dlq retry, dlq discard, plans list, plans show, plans cancel, plans approve, "
-        "workers list, db upgrade, db downgrade, db check, db archive, config, doctor"
+        "lanes list, lanes pause, lanes resume, lanes limit, workers list, "
+        "db upgrade, db downgrade, db check, db archive, config, doctor"
     )
     assert {" ".join(words) for words in COMMANDS} == set(promised.split(", "))
 

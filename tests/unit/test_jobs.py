@@ -42,7 +42,8 @@ def test_every_status_can_be_reached_from_a_new_job() -> None:
     [("lane", ""), ("effort", 0), ("effort", 6), ("max_retries", 0), ("max_retries", 10**7),
      ("retry_base", -1.0), ("retry_base", math.nan), ("delay", -1.0), ("delay", math.inf),
      ("due_at", math.nan), ("due_at", math.inf), ("time_limit", 0.0), ("time_limit", math.nan),
-     ("id", "a\x00"), ("lane", "\ud800"), ("unique_key", "x\x00")],
+     ("start_by", math.nan), ("start_within", 0.0), ("start_within", math.inf),
+     ("concurrency_key", "\x00"), ("id", "a\x00"), ("lane", "\ud800"), ("unique_key", "x\x00")],
 )  # fmt: skip
 def test_a_bad_field_is_refused_at_construction(field: str, value: object) -> None:
     """The message names the field; what no database stores does not get that far."""

@@ -15,7 +15,7 @@ def read(environ: dict[str, str] | None = None, toml: dict[str, object] | None =
 def test_the_defaults_need_nothing() -> None:
     """An empty environment and no file are enough."""
     settings = read()
-    assert (settings.home, settings.lease_seconds, settings.max_retries) == (".vibe", 30.0, 3)
+    assert (settings.home, settings.lease_seconds, settings.max_retries) == (".vibe", 8.0, 3)
 
 
 def test_the_environment_wins_over_the_file() -> None:

@@ -14,7 +14,9 @@ from vibe_tasks.tasks.options import (
     CANVAS,
     canvas_of,
     check_options,
+    deadline_of,
     delay_of,
+    key_of,
     lane_of,
     moment_of,
     time_limit_of,
@@ -105,3 +107,30 @@ def test_what_celery_needs_travels_under_its_message_names() -> None:
     assert canvas_of({"countdown": 3, "link": None}) is None
     options = dict.fromkeys(CANVAS, "x") | {"countdown": 3}
     assert canvas_of(options) == dict.fromkeys(CANVAS.values(), "x")
+
+
+@pytest.mark.parametrize(
+    ("expires", "deadline"),
+    [(None, (None, None)), (5, (5.0, None)), (0.5, (0.5, None)),
+     (MOMENT, (None, MOMENT.timestamp())), (MOMENT.isoformat(), (None, MOMENT.timestamp()))],
+)  # fmt: skip
+def test_a_deadline_is_a_number_of_seconds_or_a_moment(expires: object, deadline: object) -> None:
+    """As Celery's `expires`."""
+    assert deadline_of({"expires": expires}) == deadline
+
+
+@pytest.mark.parametrize("expires", [0, -1, nan, inf, True, "soon", timedelta(seconds=5), object()])
+def test_what_is_no_deadline_is_refused(expires: object) -> None:
+    """The message names the option."""
+    with pytest.raises(InputError, match="expires"):
+        deadline_of({"expires": expires})
+
+
+@pytest.mark.parametrize("key", ["", 5, b"k", ["a"]])
+def test_a_key_is_a_text(key: object) -> None:
+    """Both kinds of keys."""
+    for name in ("unique_key", "concurrency_key"):
+        assert key_of({}, name) is None
+        assert key_of({name: "k"}, name) == "k"
+        with pytest.raises(InputError, match=f"{name} must be a text"):
+            key_of({name: key}, name)

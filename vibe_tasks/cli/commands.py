@@ -81,6 +81,10 @@ class Group(click.Group):
         if not rows:
             super().format_commands(ctx, formatter)
             return
+        rows += [
+            (name, command.get_short_help_str(formatter.width))
+            for name, command in self.commands.items()
+        ]
         with formatter.section("Commands"):
             formatter.write_dl(rows)
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 
 from vibe_tasks.cli.commands import Group
-from vibe_tasks.cli.ledger import open_ledger, storage_trouble
-from vibe_tasks.cli.printing import counted, json_option, print_json
+from vibe_tasks.cli.ledger import ledger_exists, look_into_ledger, place, storage_trouble
+from vibe_tasks.cli.printing import counted, json_option, note, print_json
+from vibe_tasks.errors import InputError
+from vibe_tasks.store.engine import Database
 from vibe_tasks.store.history import archive_old_history, count_history
 from vibe_tasks.store.upgrade import Moved, differences
 from vibe_tasks.store.upgrade import downgrade as take_down
 from vibe_tasks.store.upgrade import upgrade as bring_up
-from vibe_tasks.store.version import SCHEMA_VERSION, require_current
+from vibe_tasks.store.version import SCHEMA_VERSION, found_version, require_current
+from vibe_tasks.store.watching import workers_online
 from vibe_tasks.tasks import resources
 
 
@@ -35,14 +40,45 @@ def upgrade(to: int, as_json: bool) -> None:
 @click.option("--to", type=click.IntRange(0, SCHEMA_VERSION), required=True, metavar="VERSION",
               help="0 removes all tables.")  # fmt: skip
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--force", is_flag=True, help="Also while workers are online.")
 @json_option
-def downgrade(to: int, yes: bool, as_json: bool) -> None:
-    """Take the schema back to an older version; stop all workers first."""
-    if to == 0 and not yes:
-        click.confirm("This removes every job, plan and event. Go on?", abort=True, err=True)
+@click.pass_context
+def downgrade(ctx: click.Context, to: int, yes: bool, force: bool, as_json: bool) -> None:
+    """Take the schema back to an older version; stop all workers first.
+
+    Asks first on a terminal, and needs --yes elsewhere. Workers that are online would break:
+    while there are any it is refused.
+    """
     with storage_trouble():
-        moved = take_down(resources.database(), to=to)
+        if not ledger_exists():
+            raise InputError(f"there is no ledger in {place()}")
+        database = resources.database()
+        if not force:
+            _refuse_while_working(database)
+        if not yes and not _agreed(to):
+            note("nothing changed")
+            ctx.exit(1)
+        moved = take_down(database, to=to)
     _tell(moved, as_json=as_json)
+
+
+def _refuse_while_working(database: Database) -> None:
+    if not found_version(database):
+        return
+    with database.read() as connection:
+        online = workers_online(connection, lease=resources.settings().lease_seconds)
+    if online:
+        raise InputError(
+            f"online: {', '.join(online)}; stop them first, or give --force where they are gone"
+        )
+
+
+def _agreed(to: int) -> bool:
+    """Ask; a program that cannot be asked has to say --yes."""
+    if not sys.stdin.isatty():
+        raise InputError("this takes tables and columns away: give --yes where nobody can be asked")
+    lost = "every job, plan and event" if to == 0 else "what newer versions have added"
+    return click.confirm(f"This removes {lost}. Go on?", err=True)
 
 
 @db.command(example="vibe db check")
@@ -51,6 +87,8 @@ def downgrade(to: int, yes: bool, as_json: bool) -> None:
 def check(ctx: click.Context, as_json: bool) -> None:
     """Compare the database with what this program expects; exit code 1 where they differ."""
     with storage_trouble():
+        if not ledger_exists():
+            raise InputError(f"there is no ledger in {place()}: run `vibe db upgrade`")
         database = resources.database()
         require_current(database)
         found = differences(database)
@@ -70,7 +108,7 @@ def check(ctx: click.Context, as_json: bool) -> None:
 @json_option
 def archive(days: float, as_json: bool) -> None:
     """Move old history rows to the archive; nothing is deleted, and workers go on meanwhile."""
-    with open_ledger() as ledger:
+    with look_into_ledger() as ledger:
         moved = archive_old_history(ledger, days)
         history, archived = count_history(ledger)
     if as_json:

@@ -6,13 +6,23 @@ import click
 
 from vibe_tasks.cli.commands import Group
 from vibe_tasks.cli.jobs import known, limit_option, listed, retried, tell, what
-from vibe_tasks.cli.ledger import open_ledger
-from vibe_tasks.cli.printing import json_option, moment, print_json, print_table, short_id
+from vibe_tasks.cli.ledger import look_into_ledger, place
+from vibe_tasks.cli.printing import (
+    json_option,
+    moment,
+    note,
+    print_json,
+    print_table,
+    short_id,
+)
+from vibe_tasks.cli.program import program
 from vibe_tasks.errors import IllegalMoveError
 from vibe_tasks.flow import control
+from vibe_tasks.flow.report import last_words
 from vibe_tasks.store import job_rows
 from vibe_tasks.store.engine import Database
-from vibe_tasks.store.watching import whole_job_id
+from vibe_tasks.store.watching import whole_job_id, workers_online
+from vibe_tasks.tasks import resources
 
 ALL = 100_000
 """Dead letters that `--all` takes at once."""
@@ -34,9 +44,9 @@ def dlq() -> None:
 @json_option
 def list_(limit: int, as_json: bool) -> None:
     """List the dead letters, newest first."""
-    with open_ledger() as ledger, ledger.read() as connection:
+    with look_into_ledger() as ledger, ledger.read() as connection:
         found = job_rows.list_jobs(connection, dead=True, limit=limit)
-    rows = [{**row, "error": row["error"] or _verdict(row["result"])} for row in found]
+    rows = [{**row, "error": last_words(row)} for row in found]
     if as_json:
         print_json([listed(row) for row in rows])
         return
@@ -46,7 +56,7 @@ def list_(limit: int, as_json: bool) -> None:
             (short_id(row["id"]), what(row), row["attempt"], moment(row["dead_at"]), row["error"])
             for row in rows
         ],
-        empty="no dead letters",
+        empty=f"no dead letters in {place()}",
     )
 
 
@@ -60,10 +70,18 @@ def retry(job_ids: tuple[str, ...], every: bool, as_json: bool) -> None:
     A job that failed gets its attempts back; a task that QA refused gets one more fix round.
     Its plan goes on as soon as somebody works: `vibe up`, or `vibe run` of the plan again.
     """
-    with open_ledger() as ledger:
+    with look_into_ledger() as ledger:
         chosen = _chosen(ledger, job_ids, every)
         done = [retried(ledger, _dead(ledger, job_id)) for job_id in chosen]
+        lease = resources.settings().lease_seconds
+        with ledger.read() as connection:
+            working = workers_online(connection, lease=lease)
     tell("retried", done, as_json=as_json)
+    if done and not working and not as_json:
+        note(
+            f"no worker is online: they wait for `{program()} up`, "
+            f"or for `{program()} run` of their plan again"
+        )
 
 
 @dlq.command(example="vibe dlq discard 1b9d6bcd")
@@ -73,7 +91,7 @@ def retry(job_ids: tuple[str, ...], every: bool, as_json: bool) -> None:
 def discard(job_ids: tuple[str, ...], every: bool, as_json: bool) -> None:
     """Take dead letters off the list; the jobs and their history stay in the ledger."""
     done = []
-    with open_ledger() as ledger:
+    with look_into_ledger() as ledger:
         for job_id in _chosen(ledger, job_ids, every):
             whole = known(ledger, job_id)
             control.discard_job(ledger, whole)
@@ -97,7 +115,3 @@ def _dead(ledger: Database, text: str) -> str:
     if row["dead_at"] is None:
         raise IllegalMoveError(f"job {row['id']} is {row['status']} and no dead letter")
     return str(row["id"])
-
-
-def _verdict(result: object) -> str | None:
-    return str(result.get("summary")) if isinstance(result, dict) else None

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
+from shlex import quote
 from tempfile import TemporaryDirectory
 
 import click
@@ -12,12 +14,14 @@ import vibe_tasks
 from vibe_tasks.cli.commands import Command
 from vibe_tasks.cli.ledger import open_ledger
 from vibe_tasks.cli.printing import json_option, note
-from vibe_tasks.cli.run import Run, carry_out, exit_code, workers_option
+from vibe_tasks.cli.program import program
+from vibe_tasks.cli.run import Run, carry_out, exit_code, insisted, workers_option
 from vibe_tasks.errors import InputError
-from vibe_tasks.flow.submission import read_plan
+from vibe_tasks.flow.plan_source import read_plan
 from vibe_tasks.store import plans
 from vibe_tasks.tasks import resources
 from vibe_tasks.workspace.git import git
+from vibe_tasks.workspace.repository import Repository
 
 EXAMPLE = "todo-api"
 
@@ -42,11 +46,13 @@ def demo(ctx: click.Context, into: Path, processes: int, as_json: bool, fresh: b
     source = into / "plan.yaml"
     if not made and not fresh:
         fresh = _has_ended(source)
-    where = "" if into == Path("todo-api-demo") else f" --into {into}"
+    if not made:
+        _step_off(into)
+    where = "" if into == Path("todo-api-demo") else f" --into {quote(str(into))}"
     report = carry_out(
         Run(
-            source=source, again=f"vibe demo{where}", processes=processes, as_json=as_json,
-            fresh=fresh or made,
+            source=source, again=f"{program()} demo{where}", processes=processes,
+            insisted=insisted(ctx), as_json=as_json, fresh=fresh or made,
         )
     )  # fmt: skip
     if not as_json and report["outcome"] == "completed":
@@ -115,12 +121,25 @@ def _has_ended(source: Path) -> bool:
     return False
 
 
+def _step_off(into: Path) -> None:
+    """Leave the branch of the result where somebody has checked it out in the demo's repository:
+    it is to be renamed, and the folder stays as it is.
+    """
+    repository = Repository.open(into / "repo")
+    if repository.checked_out_at(f"vibe/{EXAMPLE}") == repository.path:
+        git("switch", "--quiet", "--detach", cwd=repository.path)
+
+
 def _show_around(into: Path, branch: str) -> None:
-    repo = into / "repo"
+    """Commands that work as they are pasted, in this shell and in this folder."""
+    repo = quote(str(into / "repo"))
+    vibe = f"VIBE_HOME={quote(str(resources.home()))} {program(anywhere=True)}"
+    python = quote(sys.executable)
     click.echo(
         f"\nlook around:\n"
         f"  git -C {repo} log --graph --oneline {branch}\n"
-        f"  git -C {repo} switch --detach {branch} && cd {repo}\n"
-        f"  python -m unittest -q && python -m todo --help\n"
-        f"  vibe plans show {EXAMPLE}; vibe jobs list     (ledger: {resources.home()})"
+        f"  git -C {repo} switch --detach {branch}\n"
+        f"  (cd {repo} && {python} -m unittest -q && {python} -m todo --help)\n"
+        f"  {vibe} plans show {EXAMPLE}\n"
+        f"  {vibe} jobs list"
     )

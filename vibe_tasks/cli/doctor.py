@@ -10,13 +10,15 @@ from tempfile import TemporaryFile
 import click
 
 from vibe_tasks.cli.commands import Command
-from vibe_tasks.cli.ledger import open_ledger
+from vibe_tasks.cli.ledger import ledger_exists, look_into_ledger, place
 from vibe_tasks.cli.printing import json_option, print_json, span
 from vibe_tasks.cli.servers import stack_answers
+from vibe_tasks.cli.waiting import unserved
 from vibe_tasks.cli.workers import registry
 from vibe_tasks.errors import InputError
 from vibe_tasks.jobs import LANES
 from vibe_tasks.settings import masked
+from vibe_tasks.store.stats import get_queue_stats
 from vibe_tasks.store.version import SCHEMA_VERSION
 from vibe_tasks.store.watching import oldest_unsent
 from vibe_tasks.store.workers import list_workers
@@ -43,7 +45,7 @@ class Finding:
         check: What was looked at.
         ok: Whether it is as it must be.
         text: What was found.
-        mend: What to do about it, empty where nothing is wrong.
+        mend: What to do about it; with `ok` this is a warning, empty where nothing is wrong.
     """
 
     check: str
@@ -59,13 +61,15 @@ def doctor(ctx: click.Context, as_json: bool) -> None:
     """Check settings, home, git, ledger, broker, workers and dispatcher.
 
     Each check is one line, with the mend where something is wrong; then the exit code is 1.
+    A warning, of jobs that wait while no stack runs, leaves it at 0.
     """
     findings = list(examine())
     if as_json:
         print_json([asdict(each) for each in findings])
     else:
         for each in findings:
-            click.echo(f"{'ok  ' if each.ok else 'BAD '} {each.check:<11} {each.text}")
+            sign = "BAD " if not each.ok else "warn" if each.mend else "ok  "
+            click.echo(f"{sign} {each.check:<11} {each.text}")
             if each.mend:
                 click.echo(f"     {'':<11} mend: {each.mend}")
     ctx.exit(0 if all(each.ok for each in findings) else 1)
@@ -110,16 +114,20 @@ def git() -> Finding:
 
 def home() -> Finding:
     """Whether the home can be written and, for SQLite, is on a local disk."""
-    folder = resources.make_home()
+    folder = resources.home()
+    there = next(each for each in (folder, *folder.parents) if each.exists())
     try:
-        with TemporaryFile(dir=folder):
+        with TemporaryFile(dir=there):
             pass
     except OSError as error:
-        raise InputError(f"{folder} cannot be written: {error.strerror}") from error
+        raise InputError(f"{there} cannot be written: {error.strerror}") from error
     kind = file_system(folder, MOUNTS.read_text(errors="replace") if MOUNTS.exists() else "")
     if kind in NETWORK_FILE_SYSTEMS:
         raise InputError(f"{folder} is on a network file system ({kind}), where SQLite loses locks")
-    return Finding(check="home", ok=True, text=f"{folder}{f' ({kind})' if kind else ''}")
+    text = f"{folder}{f' ({kind})' if kind else ''}"
+    if there != folder:
+        text += ", not there yet; `vibe run` and `vibe up` make it"
+    return Finding(check="home", ok=True, text=text)
 
 
 def file_system(folder: Path, mounts: str) -> str:
@@ -164,7 +172,12 @@ def broker() -> Finding:
 
 def ledger() -> Finding:
     """Whether the ledger answers and has this program's schema."""
-    with open_ledger() as opened:
+    if not ledger_exists():
+        return Finding(
+            check="ledger", ok=True,
+            text=f"none in {place()} yet; `vibe run` and `vibe up` make it",
+        )  # fmt: skip
+    with look_into_ledger() as opened:
         where = opened.engine.url.render_as_string(hide_password=True)
     return Finding(check="ledger", ok=True, text=f"{where}, schema {SCHEMA_VERSION}")
 
@@ -175,11 +188,18 @@ def work(*, expected: bool) -> Iterator[Finding]:
     Args:
         expected: Whether a deployment runs; without one nobody has to.
     """
-    with open_ledger() as opened, opened.read() as connection:
+    with look_into_ledger() as opened, opened.read() as connection:
+        stats = get_queue_stats(connection)
         found = registry(list_workers(connection), lease=resources.settings().lease_seconds)
         unsent = oldest_unsent(connection)
+    embedded = not resources.settings().broker_url
+    waiting = [
+        Finding(check="lanes", ok=not expected, text=each.text(), mend=each.mend(embedded=embedded))
+        for each in unserved(stats, found)
+    ]
     if not expected:
         yield Finding(check="workers", ok=True, text="none, as no stack runs")
+        yield from waiting
         return
     served = {lane for each in found if each["status"] == "online" for lane in each["lanes"]}
     for lane in sorted(LANES):
@@ -192,6 +212,7 @@ def work(*, expected: bool) -> Iterator[Finding]:
                 check="workers", ok=False, text=f"lane {lane}: nobody",
                 mend=f"celery -A vibe_tasks worker -Q {lane}",
             )  # fmt: skip
+    yield from waiting
     if unsent > SLOW_DISPATCHER:
         yield Finding(
             check="dispatcher", ok=False, text=f"a job is due and unsent since {span(unsent)}",

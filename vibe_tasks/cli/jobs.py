@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from vibe_tasks.cli.commands import Group
-from vibe_tasks.cli.ledger import open_ledger
+from vibe_tasks.cli.ledger import look_into_ledger, place
 from vibe_tasks.cli.printing import (
     json_option,
     moment,
@@ -22,8 +22,8 @@ from vibe_tasks.flow import control
 from vibe_tasks.flow.workplace import attempt_folder
 from vibe_tasks.jobs import JobStatus
 from vibe_tasks.priority import Priority
-from vibe_tasks.store import job_rows, outbox, plans
-from vibe_tasks.store.engine import Database
+from vibe_tasks.store import job_rows, lane_list, outbox, plans, workers
+from vibe_tasks.store.engine import Database, Transaction
 from vibe_tasks.store.history import history_of
 from vibe_tasks.store.watching import whole_job_id
 from vibe_tasks.tasks import resources
@@ -35,15 +35,27 @@ LISTED = (
 )  # fmt: skip
 """What a listing tells of a job; `show` tells everything."""
 
+KINDS = ("dev", "qa", "fix", "deploy", "call", "follow")
+"""What a job may be; `follow` applies what comes after a call where that is no single job."""
+
 limit_option = click.option(
     "--limit", type=click.IntRange(1, 100_000), default=100, show_default=True,
     help="At most so many, the newest.",
 )  # fmt: skip
 
 
-@click.group(cls=Group)
+_OUTSIDE = "vibe_tasks.cli.outside"
+_ELSEWHERE = {
+    "claim": (f"{_OUTSIDE}:claim", "Take a job to do it yourself."),
+    "heartbeat": (f"{_OUTSIDE}:heartbeat", "Keep a job that you have claimed."),
+    "complete": (f"{_OUTSIDE}:complete", "Say that a job is done."),
+    "fail": (f"{_OUTSIDE}:fail", "Say that an attempt failed."),
+}
+
+
+@click.group(cls=Group, places=_ELSEWHERE)
 def jobs() -> None:
-    """List, show, retry and cancel the ledger's jobs.
+    """List, show, retry and cancel the ledger's jobs, or do them yourself.
 
     Where a job's ID is asked for, its beginning is enough.
     """
@@ -57,7 +69,7 @@ def jobs() -> None:
 @click.option("--lane", metavar="LANE")
 @click.option("--plan", metavar="PLAN", help="Of this plan, by its id or name.")
 @click.option("--task", metavar="TASK", help="Of this task of a plan.")
-@click.option("--kind", metavar="KIND", help="dev, qa, fix, deploy or call.")
+@click.option("--kind", type=click.Choice(KINDS), help="`call` is a function's job.")
 @limit_option
 @click.option("--before", type=int, metavar="SEQ", help="Only below this `seq`: the next page.")
 @json_option
@@ -65,7 +77,7 @@ def list_(plan: str | None, limit: int, before: int | None, as_json: bool, **cho
     """List jobs, newest first."""
     where = {("task_id" if name == "task" else name): value for name, value in chosen.items()}
     where = {name: value for name, value in where.items() if value is not None}
-    with open_ledger() as ledger, ledger.read() as connection:
+    with look_into_ledger() as ledger, ledger.read() as connection:
         if plan is not None:
             where["plan_id"] = plans.find_plan(connection, plan)["id"]
         found = job_rows.list_jobs(connection, where=where, limit=limit, before=before)
@@ -82,7 +94,7 @@ def list_(plan: str | None, limit: int, before: int | None, as_json: bool, **cho
             )
             for row in found
         ],
-        empty="no jobs",
+        empty=f"no jobs in {place()}",
     )  # fmt: skip
 
 
@@ -91,9 +103,10 @@ def list_(plan: str | None, limit: int, before: int | None, as_json: bool, **cho
 @json_option
 def show(job_id: str, as_json: bool) -> None:
     """Show a job with its whole history, the errors of each attempt included."""
-    with open_ledger() as ledger:
+    with look_into_ledger() as ledger:
         with ledger.read() as connection:
             row = job_rows.find_job(connection, whole_job_id(connection, job_id))
+            waits = why_it_waits(connection, row)
         history = history_of(ledger, row["id"])
     logs = [
         str(folder)
@@ -101,9 +114,9 @@ def show(job_id: str, as_json: bool) -> None:
         if (folder := attempt_folder(resources.home(), row["id"], number)).is_dir()
     ]
     if as_json:
-        print_json({**row, "history": history, "logs": logs})
+        print_json({**row, "waits": waits, "history": history, "logs": logs})
         return
-    _print_job(row)
+    _print_job(row, waits)
     click.echo("history")
     for each in history:
         attempt = f"attempt {each['attempt']}" if each["attempt"] else ""
@@ -120,7 +133,7 @@ def show(job_id: str, as_json: bool) -> None:
 @json_option
 def retry(job_ids: tuple[str, ...], as_json: bool) -> None:
     """Give failed or cancelled jobs all their attempts back."""
-    with open_ledger() as ledger:
+    with look_into_ledger() as ledger:
         done = [retried(ledger, job_id) for job_id in job_ids]
     tell("retried", done, as_json=as_json)
 
@@ -135,7 +148,7 @@ def cancel(job_ids: tuple[str, ...], reason: str, as_json: bool) -> None:
     The task of a plan ends with its job, and the tasks that need it are blocked.
     """
     done = []
-    with open_ledger() as ledger:
+    with look_into_ledger() as ledger:
         for job_id in job_ids:
             whole = known(ledger, job_id)
             control.cancel_job(ledger, whole, reason)
@@ -189,14 +202,34 @@ def tell(done: str, job_ids: list[str], *, as_json: bool) -> None:
         click.echo(f"{done} {short_id(job_id)}")
 
 
-def _print_job(row: Mapping[str, Any]) -> None:
+def why_it_waits(connection: Transaction, row: Mapping[str, Any]) -> str | None:
+    """What a job waits for that has not ended and does not run; None where it waits for nothing."""
+    match row["status"]:
+        case JobStatus.BLOCKED:
+            return "for other work, or for an approval"
+        case JobStatus.PENDING if row["backoff_until"] is not None:
+            return f"until {moment(row['backoff_until'])}"
+        case JobStatus.PENDING:
+            held = lane_list.why_held(connection, row)
+            if held:
+                return held
+            lease = resources.settings().lease_seconds
+            served = any(
+                each["lane"] == row["lane"] and each["status"] == "online" and each["age"] <= lease
+                for each in workers.list_workers(connection)
+            )
+            return "for a free worker" if served else f"no worker serves lane {row['lane']}"
+    return None
+
+
+def _print_job(row: Mapping[str, Any], waits: str | None) -> None:
     lines = {
         "job": row["id"],
         "what": what(row),
         "status": f"{row['status']}{', dead letter' if row['dead_at'] else ''}",
         "lane": f"{row['lane']}, priority {Priority(row['priority']).name.lower()}",
         "attempts": f"{row['attempt']}, failures {row['retry_count']} of {row['max_retries']}",
-        "due": moment(row["backoff_until"]),
+        "waits": waits,
         "worker": row["worker"],
         "created": moment(row["created_at"]),
         "changed": moment(row["status_updated_at"]),

@@ -1,45 +1,153 @@
-"""Which lanes an embedded worker serves."""
+"""`vibe lanes`: what waits in which lane, and the rules that hold for it on all hosts."""
 
 from __future__ import annotations
 
-import sys
-from importlib import import_module
-from pathlib import Path
+from dataclasses import asdict
+from typing import Any
 
-import vibe_tasks
-from vibe_tasks.errors import SettingsError
+import click
+
+from vibe_tasks.cli.commands import Group
+from vibe_tasks.cli.ledger import look_into_ledger, open_ledger, place
+from vibe_tasks.cli.printing import json_option, note, print_json, print_table, span
+from vibe_tasks.errors import InputError
 from vibe_tasks.jobs import LANES
-from vibe_tasks.plan import Plan
-from vibe_tasks.tasks import resources
+from vibe_tasks.rate import parse_rate, rate_text
+from vibe_tasks.store import lanes as rules
+from vibe_tasks.store.engine import Database
+from vibe_tasks.store.lane_list import Lane, list_lanes
+from vibe_tasks.store.lanes import Keep
+from vibe_tasks.store.workers import list_workers
+from vibe_tasks.tasks.queues import check_lane
+
+NO_LIMIT = "none"
 
 
-def served_lanes(plan: Plan | None = None) -> tuple[str, ...]:
-    """The lanes of every deployment, of the plan and of the imported jobs, each once.
+lane_argument = click.argument("lane")
 
-    Raises:
-        SettingsError: A module of VIBE_IMPORTS cannot be imported.
+
+@click.group(cls=Group)
+def lanes() -> None:
+    """List, pause, resume and limit lanes.
+
+    Rules hold for all workers of all hosts together, from the next start on.
     """
-    lanes = list(LANES)
-    if plan is not None:
-        lanes += [plan.resolved(task).lane for task in plan.tasks]
-    return tuple(dict.fromkeys([*lanes, *imported_lanes()]))
 
 
-def imported_lanes() -> tuple[str, ...]:
-    """The lanes of the jobs in the modules of VIBE_IMPORTS.
+@lanes.command("list", example="vibe lanes list --json")
+@json_option
+def list_(as_json: bool) -> None:
+    """List lanes with their rules and jobs.
 
-    Raises:
-        SettingsError: One cannot be imported.
+    Held jobs are due and wait for their turn: for room in their lane, or for their concurrency key.
     """
-    modules = resources.settings().imports
-    if not modules:
-        return ()
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)  # where the worker finds them too
-    for name in modules:
-        try:
-            import_module(name)
-        except ImportError as error:
-            raise SettingsError(f"VIBE_IMPORTS: cannot import {name}: {error}") from error
-    return tuple(queue.name for queue in vibe_tasks.app.conf.task_queues)
+    with look_into_ledger() as ledger, ledger.read() as connection:
+        found = list_lanes(connection, also=LANES)
+    if as_json:
+        print_json([_listed(each) for each in found])
+        return
+    print_table(
+        ("LANE", "STATE", "AT ONCE", "RATE", "RUNNING", "READY", "HELD", "OLDEST DUE"),
+        [
+            (each.lane, "paused" if each.paused else "open", each.concurrency,
+             each.rate and rate_text(each.rate), each.running, each.ready, each.held,
+             None if each.oldest is None else span(each.oldest))
+            for each in found
+        ],
+        empty=f"no lanes in {place()}",
+    )  # fmt: skip
+
+
+@lanes.command(example="vibe lanes pause deploy")
+@lane_argument
+@json_option
+def pause(lane: str, as_json: bool) -> None:
+    """Start nothing of a lane any more; what runs goes on, what waits keeps its place."""
+    check_lane(lane)
+    with open_ledger() as ledger:
+        with ledger.begin() as connection:
+            changed = rules.pause(connection, lane)
+        done = f"lane {lane} is paused" if changed else f"lane {lane} was paused already"
+        _tell(ledger, lane, done, as_json=as_json)
+
+
+@lanes.command(example="vibe lanes resume deploy")
+@lane_argument
+@json_option
+def resume(lane: str, as_json: bool) -> None:
+    """Let a paused lane go on."""
+    check_lane(lane)
+    with open_ledger() as ledger:
+        with ledger.begin() as connection:
+            changed = rules.resume(connection, lane)
+        done = f"lane {lane} goes on" if changed else f"lane {lane} was not paused"
+        _tell(ledger, lane, done, as_json=as_json)
+
+
+@lanes.command(
+    example="vibe lanes limit code --concurrency 8 --rate 100/m\nvibe lanes limit code --rate none"
+)
+@lane_argument
+@click.option(
+    "--concurrency", metavar="NUMBER",
+    help="How many of its jobs may run at once; none: any number.",
+)  # fmt: skip
+@click.option("--rate", help="How many may start in a time: 10/s, 100/m, 500/h; none: any number.")
+@json_option
+def limit(lane: str, concurrency: str | None, rate: str | None, as_json: bool) -> None:
+    """Limit how many of a lane's jobs run at once or start in a time, on all hosts together."""
+    check_lane(lane)
+    if concurrency is None and rate is None:
+        raise InputError("give --concurrency, --rate or both")
+    at_once, starts = _number(concurrency), _rate(rate)
+    with open_ledger() as ledger:
+        with ledger.begin() as connection:
+            rules.limit(connection, lane, concurrency=at_once, rate=starts)
+        _tell(ledger, lane, f"lane {lane}: {_limits(_now(ledger, lane))}", as_json=as_json)
+
+
+def _number(text: str | None) -> int | Keep | None:
+    if text is None or text == NO_LIMIT:
+        return Keep.AS_IT_IS if text is None else None
+    if not (text.isascii() and text.isdecimal() and 1 <= int(text) < rules.MANY):
+        raise InputError(f"--concurrency must be a number from 1, or {NO_LIMIT}, got {text!r}")
+    return int(text)
+
+
+def _rate(text: str | None) -> float | Keep | None:
+    if text is None or text == NO_LIMIT:
+        return Keep.AS_IT_IS if text is None else None
+    rate = parse_rate(text)
+    if not rate < rules.MANY:
+        raise InputError(f"--rate is too high to be a limit: {text}")
+    return rate
+
+
+def _limits(lane: Lane) -> str:
+    limits = [f"{lane.concurrency} at once"] if lane.concurrency is not None else []
+    if lane.rate is not None:
+        limits.append(rate_text(lane.rate))
+    return ", ".join(limits) or "no limits"
+
+
+def _listed(lane: Lane) -> dict[str, Any]:
+    values = asdict(lane)
+    values["oldest_seconds"] = values.pop("oldest")
+    return values | {"rate": lane.rate and rate_text(lane.rate)}
+
+
+def _now(ledger: Database, lane: str) -> Lane:
+    with ledger.read() as connection:
+        return next(each for each in list_lanes(connection, also=[lane]) if each.lane == lane)
+
+
+def _tell(ledger: Database, lane: str, done: str, *, as_json: bool) -> None:
+    """Say what was done, and where it may be a misspelt name."""
+    if as_json:
+        print_json(_listed(_now(ledger, lane)))
+    else:
+        click.echo(done)
+    with ledger.read() as connection:
+        served = {row["lane"] for row in list_workers(connection) if row["status"] == "online"}
+    if lane not in served:
+        note(f"vibe: no worker that is online serves lane {lane}")

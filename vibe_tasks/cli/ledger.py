@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from vibe_tasks.errors import UnavailableError
-from vibe_tasks.store.engine import DATABASE_ERRORS, Database
+from vibe_tasks.errors import UnavailableError, UnknownJobError
+from vibe_tasks.settings import masked
+from vibe_tasks.store.engine import DATABASE_ERRORS, Database, open_database
+from vibe_tasks.store.version import create
 from vibe_tasks.tasks import resources
 
 
@@ -20,6 +24,43 @@ def open_ledger() -> Iterator[Database]:
     """
     with storage_trouble():
         yield resources.ledger()
+
+
+@contextmanager
+def look_into_ledger() -> Iterator[Database]:
+    """The ledger for a command that adds nothing: where there is none, none is made.
+
+    Such a command finds an empty one instead, which vanishes again.
+
+    Raises:
+        SchemaError: It has another schema version.
+        UnavailableError: It does not answer, or refuses what was asked of it.
+        UnknownJobError: What was asked for is not in it; the message names the place.
+    """
+    with storage_trouble():
+        if ledger_exists():
+            yield resources.ledger()
+            return
+        with TemporaryDirectory(prefix="vibe-") as folder:
+            empty = open_database(f"sqlite:///{Path(folder, 'ledger.db')}")
+            try:
+                create(empty)
+                yield empty
+            except UnknownJobError as error:
+                raise UnknownJobError(f"{error}: there is no ledger in {place()}") from error
+            finally:
+                empty.close()
+
+
+def ledger_exists() -> bool:
+    """Whether there is something to look into; a server's database always counts as there."""
+    return bool(resources.settings().database_url) or (resources.home() / "ledger.db").exists()
+
+
+def place() -> str:
+    """Where we looked: the home, or the database that the settings name."""
+    url = resources.settings().database_url
+    return masked(url) if url else str(resources.home())
 
 
 @contextmanager

@@ -9,9 +9,10 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NoReturn
 
 import click
+from click.exceptions import NoArgsIsHelpError
 
 from vibe_tasks.cli.commands import Group
-from vibe_tasks.errors import VibeError
+from vibe_tasks.errors import PlanError, VibeError
 
 DONE, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
 """Exit codes: everything was done; the work failed; bad input or settings; stopped by somebody."""
@@ -26,6 +27,7 @@ _COMMANDS = {
     "jobs": (f"{_HERE}.jobs:jobs", "List, show, retry and cancel jobs."),
     "dlq": (f"{_HERE}.dead_letters:dlq", "List, retry and discard dead letters."),
     "plans": (f"{_HERE}.plans:plans", "List, show, cancel and approve plans."),
+    "lanes": (f"{_HERE}.lanes:lanes", "List, pause, resume and limit lanes."),
     "workers": (f"{_HERE}.workers:workers", "List the worker registry."),
     "db": (f"{_HERE}.database:db", "Upgrade, check and tidy the ledger."),
     "config": (f"{_HERE}.config:config", "Show the effective settings."),
@@ -42,15 +44,21 @@ class Vibe(Group):
         try:
             code = super().main(*args, **kwargs)
             sys.stdout.flush()
-        except click.ClickException as error:
+        except NoArgsIsHelpError as error:
             error.show()
+            code = error.exit_code
+        except click.ClickException as error:
+            click.echo(f"vibe: {_with_hint(error)}", err=True)
             code = error.exit_code
         except (click.Abort, KeyboardInterrupt) as error:
             said = next((str(arg) for arg in _cause(error).args), "")
             click.echo(f"vibe: {said or 'interrupted'}", err=True)
             code = INTERRUPTED
         except VibeError as error:
-            click.echo(f"vibe: {' '.join(str(error).split())}", err=True)
+            # A plan with several mistakes has a line for each; nothing else has more than one.
+            lines = str(error).splitlines() if isinstance(error, PlanError) else [str(error)]
+            for line in lines:
+                click.echo(f"vibe: {' '.join(line.split())}", err=True)
             code = REFUSED
         except BrokenPipeError:
             # Whoever read us has gone; Python would complain about it once more at its end.
@@ -62,6 +70,15 @@ class Vibe(Group):
 def _cause(error: BaseException) -> BaseException:
     """Take off the Abort that click puts around a KeyboardInterrupt, whose words are ours."""
     return error.__cause__ if isinstance(error.__cause__, KeyboardInterrupt) else error
+
+
+def _with_hint(error: click.ClickException) -> str:
+    """What is wrong with a command line, in one line that leads to the right help."""
+    said = " ".join(error.format_message().split())
+    ctx = getattr(error, "ctx", None)
+    if ctx is None:
+        return said
+    return f"{said.rstrip('.')} ({ctx.command_path} --help)"
 
 
 def _print_version(ctx: click.Context, _option: click.Parameter, wanted: bool) -> None:

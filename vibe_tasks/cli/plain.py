@@ -74,4 +74,4 @@ def told(news: News) -> str:
 
 
 def _because(words: str, why: str) -> str:
-    return f"{words}: {one_line(why, most=200)}" if why else words
+    return f"{words}: {one_line(why, most=300)}" if why else words

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import shlex
+from pathlib import Path
 from typing import Any
 
 import click
 
 from vibe_tasks.cli.commands import Group
 from vibe_tasks.cli.jobs import limit_option
-from vibe_tasks.cli.ledger import open_ledger
+from vibe_tasks.cli.ledger import look_into_ledger, place
 from vibe_tasks.cli.live import detail, stage, timing
-from vibe_tasks.cli.printing import counted, json_option, moment, print_json, print_table, short_id
+from vibe_tasks.cli.printing import (
+    counted,
+    json_option,
+    moment,
+    print_json,
+    print_table,
+    short_id,
+)
+from vibe_tasks.cli.program import program
 from vibe_tasks.cli.report import print_report, report_of
 from vibe_tasks.flow import control
-from vibe_tasks.store import outbox
+from vibe_tasks.store import outbox, watching
 from vibe_tasks.store import plans as rows
 from vibe_tasks.store.watching import plan_board
+from vibe_tasks.tasks import resources
 
 
 @click.group(cls=Group)
@@ -31,7 +42,7 @@ def plans() -> None:
 @json_option
 def list_(limit: int, as_json: bool) -> None:
     """List plans, newest first."""
-    with open_ledger() as ledger, ledger.read() as connection:
+    with look_into_ledger() as ledger, ledger.read() as connection:
         found = rows.list_plans(connection, limit=limit)
         counts = {row["id"]: rows.task_counts(connection, row["id"]) for row in found}
     if as_json:
@@ -44,7 +55,7 @@ def list_(limit: int, as_json: bool) -> None:
              row["branch"], row["repo"])
             for row in found
         ],
-        empty="no plans",
+        empty=f"no plans in {place()}",
     )  # fmt: skip
 
 
@@ -53,13 +64,15 @@ def list_(limit: int, as_json: bool) -> None:
 @json_option
 def show(plan: str, as_json: bool) -> None:
     """Show a plan's tasks and its report."""
-    with open_ledger() as ledger:
+    lease = resources.settings().lease_seconds
+    with look_into_ledger() as ledger:
         with ledger.read() as connection:
             found = rows.find_plan(connection, plan)
             board = plan_board(connection, found["id"])
+            working = bool(watching.workers_online(connection, lease=lease))
         report = report_of(ledger, found["id"])
     if as_json:
-        print_json({"id": found["id"], **report})
+        print_json({"id": found["id"], "workers_online": working, **report})
         return
     print_table(
         ("TASK", "STAGE", "TIME", "FIXES", "JOB", "WHAT"),
@@ -72,6 +85,8 @@ def show(plan: str, as_json: bool) -> None:
     )  # fmt: skip
     click.echo()
     print_report(report, repo=found["repo"])
+    if found["status"] == "running" and not working:
+        click.echo(f"  idle    nobody works on it: no worker is online; {_go_on(found['source'])}")
 
 
 @plans.command(example="vibe plans cancel todo-api")
@@ -80,7 +95,7 @@ def show(plan: str, as_json: bool) -> None:
 @json_option
 def cancel(plan: str, reason: str, as_json: bool) -> None:
     """Cancel whatever of a plan has not ended; what is deployed stays on the branch."""
-    with open_ledger() as ledger:
+    with look_into_ledger() as ledger:
         count = control.cancel_plan(ledger, plan, reason)
     if as_json:
         print_json({"plan": plan, "cancelled_jobs": count})
@@ -94,7 +109,7 @@ def cancel(plan: str, reason: str, as_json: bool) -> None:
 @json_option
 def approve(plan: str, task: str | None, as_json: bool) -> None:
     """Let deploys go on that wait for a person: of one TASK, or all that wait now."""
-    with open_ledger() as ledger:
+    with look_into_ledger() as ledger:
         following = control.approve(ledger, plan, task)
         with ledger.begin() as connection:  # the dispatcher sends them
             outbox.give_back(connection, [each.id for each in following])
@@ -102,6 +117,17 @@ def approve(plan: str, task: str | None, as_json: bool) -> None:
         print_json({"plan": plan, "approved": [each.id for each in following]})
     else:
         click.echo(f"approved {counted(len(following), 'deploy')} of {plan}")
+
+
+def _go_on(source: str) -> str:
+    """What makes an interrupted plan go on; one that came without a file needs workers."""
+    if resources.settings().broker_url:
+        return "start some: celery -A vibe_tasks worker"
+    path = Path(source)
+    if not path.is_file():
+        return f"go on with: {program()} up"
+    near = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+    return f"go on with: {program()} run {shlex.quote(str(near))}"
 
 
 def _share(counts: dict[str, Any]) -> str:

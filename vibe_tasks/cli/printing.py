@@ -30,10 +30,10 @@ def print_table(headers: Sequence[str], rows: Iterable[Sequence[Any]], *, empty:
 
     Args:
         headers: One for each column.
-        rows: Values in the order of the headers; None is printed as `-`.
+        rows: Values in the order of the headers; None and "" are printed as `-`.
         empty: What to say where there is no row.
     """
-    table = [[one_line("-" if cell is None else str(cell)) for cell in row] for row in rows]
+    table = [[one_line("-" if cell in (None, "") else str(cell)) for cell in row] for row in rows]
     if not table:
         click.echo(empty)
         return
@@ -85,6 +85,6 @@ def span(seconds: float) -> str:
     return f"{hours}:{minutes:02d} h" if hours < 48 else f"{hours // 24} days"
 
 
-def counted(number: int, word: str) -> str:
-    """`1 task`, `2 tasks`."""
-    return f"{number} {word}" if number == 1 else f"{number} {word}s"
+def counted(number: int, word: str, many: str = "") -> str:
+    """`1 task`, `2 tasks`; `many` is the plural of a word that takes no s."""
+    return f"{number} {word}" if number == 1 else f"{number} {many or f'{word}s'}"

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
 from vibe_tasks.cli.printing import counted, one_line, short_id, span
+from vibe_tasks.cli.program import program
 from vibe_tasks.errors import GitError, RepositoryError
 from vibe_tasks.flow.report import run_report
 from vibe_tasks.pipeline import TaskStatus
 from vibe_tasks.store.engine import Database
 from vibe_tasks.store.plans import plan_heading
 from vibe_tasks.workspace.repository import Repository
+
+MOST_NAMED = 5
+"""Dead letters that the line about mending them names."""
 
 MOST_DEAD = 20
 """Dead letters that are printed; the others are in `vibe dlq list`."""
@@ -28,10 +33,19 @@ def report_of(ledger: Database, plan_id: str) -> dict[str, Any]:
     with ledger.read() as connection:
         plan = plan_heading(connection, plan_id)
         try:
-            commit = Repository.open(Path(plan["repo"])).branch_commit(plan["branch"])
+            commit = _tip(plan)
         except (RepositoryError, GitError):  # the plan may be older than its repository
             commit = None
         return run_report(connection, plan_id, commit=commit)
+
+
+def _tip(plan: Mapping[str, Any]) -> str | None:
+    """Where the plan's branch stands. One that was replaced and whose branch was not there to be
+    set aside has none: the name is its successor's.
+    """
+    if plan["status"] == "replaced" and plan["branch"] == f"vibe/{plan['name']}":
+        return None
+    return Repository.open(Path(plan["repo"])).branch_commit(plan["branch"])
 
 
 def print_report(report: dict[str, Any], *, repo: str) -> None:
@@ -72,13 +86,26 @@ def _print_dead(report: dict[str, Any]) -> None:
     for letter in dead[:MOST_DEAD]:
         click.echo(
             f"  dead    {letter['task']}: {letter['kind']} job {short_id(letter['job_id'])} "
-            f"after {counted(letter['attempts'], 'attempt')}: {one_line(letter['error'] or '')}"
+            f"{_fate(letter)}"
         )
     if len(dead) > MOST_DEAD:
         click.echo(f"          and {len(dead) - MOST_DEAD} more")
     for outcome in (TaskStatus.BLOCKED, TaskStatus.CANCELLED):
         ids = [task["id"] for task in report["tasks"] if task["outcome"] == outcome]
         if ids:
-            click.echo(f"  {outcome:<9} {one_line(', '.join(ids))}")
+            click.echo(f"  {outcome:<7} {one_line(', '.join(ids))}")
     if dead:
-        click.echo("  mend    vibe jobs show ID tells why; vibe dlq retry ID gives it another try")
+        ids = [short_id(letter["job_id"]) for letter in dead[:MOST_NAMED]]
+        rest = "" if len(dead) <= MOST_NAMED else " …"
+        click.echo(
+            f"  why     {program()} jobs show {ids[0]}\n"
+            f"  mend    {program()} dlq retry {' '.join(ids)}{rest}\n"
+            f"          and run the plan again"
+        )
+
+
+def _fate(letter: Mapping[str, Any]) -> str:
+    """How often it was tried and what came of it; a verdict tells its fix rounds itself."""
+    error = one_line(letter["error"] or "", most=600)
+    tried = counted(letter["attempts"], "attempt")
+    return error if error.startswith("after ") else f"after {tried}: {error}"

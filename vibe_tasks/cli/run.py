@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import click
@@ -17,15 +18,19 @@ from rich.console import Console
 from vibe_tasks.cli.commands import Command
 from vibe_tasks.cli.crew import Crew
 from vibe_tasks.cli.interruption import Interruption
-from vibe_tasks.cli.lanes import served_lanes
 from vibe_tasks.cli.ledger import open_ledger
 from vibe_tasks.cli.live import LiveView
 from vibe_tasks.cli.plain import PlainView, QuietView
-from vibe_tasks.cli.printing import json_option, note, print_json
+from vibe_tasks.cli.printing import counted, json_option, note, print_json
+from vibe_tasks.cli.program import program
 from vibe_tasks.cli.report import print_report, report_of
+from vibe_tasks.cli.served_lanes import served_lanes
+from vibe_tasks.cli.servers import stack_answers
 from vibe_tasks.cli.watching import View, watch
 from vibe_tasks.errors import SettingsError
-from vibe_tasks.flow.submission import Prepared, Submission, prepare, read_plan, submit_plan
+from vibe_tasks.flow.plan_source import on_path, read_plan
+from vibe_tasks.flow.submission import Prepared, Submission, prepare, submit_plan
+from vibe_tasks.settings import masked
 from vibe_tasks.store import outbox
 from vibe_tasks.store.engine import Database
 from vibe_tasks.store.watching import newest
@@ -41,6 +46,7 @@ class Run:
         again: The command that goes on with it.
         agent: Another default agent.
         processes: Processes of the worker.
+        insisted: Whether their number was asked for.
         as_json: Print the report as JSON and nothing else.
         fresh: Start over.
     """
@@ -49,6 +55,7 @@ class Run:
     again: str
     agent: str | None = None
     processes: int
+    insisted: bool = False
     as_json: bool = False
     fresh: bool = False
 
@@ -83,13 +90,20 @@ def run(
     VIBE_BROKER_URL names a deployment or `vibe up` runs. An interrupted run goes on where it
     stopped when it is started again. The result is the branch vibe/NAME of the plan's repository.
     """
-    again = f"vibe run {plan}" + (f" --agent {agent}" if agent else "")
+    ctx = click.get_current_context()
+    again = f"{program()} run {quote(str(plan))}" + (f" --agent {agent}" if agent else "")
     report = carry_out(
         Run(
-            source=plan, again=again, agent=agent, processes=processes, as_json=as_json, fresh=fresh
+            source=plan, again=again, agent=agent, processes=processes, insisted=insisted(ctx),
+            as_json=as_json, fresh=fresh,
         )
-    )
-    click.get_current_context().exit(exit_code(report))
+    )  # fmt: skip
+    ctx.exit(exit_code(report))
+
+
+def insisted(ctx: click.Context) -> bool:
+    """Whether the number of processes was given on the command line."""
+    return ctx.get_parameter_source("processes") is click.core.ParameterSource.COMMANDLINE
 
 
 def exit_code(report: dict[str, Any]) -> int:
@@ -104,12 +118,22 @@ def carry_out(wanted: Run) -> dict[str, Any]:
         InputError: The plan, a setting or a server is not as it must be.
         KeyboardInterrupt: Somebody stopped us; says how to go on.
     """
-    prepared = prepare(
-        read_plan(wanted.source, agent=wanted.agent), wanted.source, home=resources.home()
+    # Workers elsewhere, or of another shell, have a PATH of their own.
+    ours = not resources.settings().broker_url and not stack_answers()
+    plan = (
+        read_plan(wanted.source, agent=wanted.agent, has_program=on_path)
+        if ours
+        else read_plan(wanted.source, agent=wanted.agent)
     )
+    prepared = prepare(plan, wanted.source, home=resources.home())
     log_to_file()
     with open_ledger() as ledger:
-        submission = _work_off(ledger, prepared, wanted)
+        try:
+            submission = _work_off(ledger, prepared, wanted)
+        except KeyboardInterrupt:  # the first, or one more while the stack was being stopped
+            raise KeyboardInterrupt(
+                f"interrupted; the work is safe in the ledger, go on with: {wanted.again}"
+            ) from None
         report = report_of(ledger, submission.plan_id)
     if wanted.as_json:
         print_json(report)
@@ -155,9 +179,7 @@ def _work_off(ledger: Database, prepared: Prepared, wanted: Run) -> Submission:
                 )  # fmt: skip
         except KeyboardInterrupt:
             view.say("stopping; Ctrl-C again stops at once")
-            raise KeyboardInterrupt(
-                f"interrupted; the work is safe in the ledger, go on with: {wanted.again}"
-            ) from None
+            raise
     return submission
 
 
@@ -166,6 +188,9 @@ def _begin(
 ) -> tuple[Submission, Callable[[], None]]:
     """Hand the plan over to whoever works; the submission and what keeps that going."""
     if resources.settings().broker_url:
+        _say_ignored(
+            wanted, f"the workers of {masked(resources.settings().broker_url)} do the work"
+        )
         # Celery and redis take a third of a second to import: only here.
         hand_over = import_module("vibe_tasks.cli.submit").hand_over
         return hand_over(wanted.source, agent=wanted.agent, fresh=wanted.fresh), _nothing
@@ -178,10 +203,17 @@ def _begin(
         )
     )  # fmt: skip
     crew.join()
-    if not crew.owns:  # the dispatcher of a stack that runs already finds them in the outbox
+    if not crew.owns:
+        _say_ignored(wanted, "a stack that runs already does the work")
+        # Its dispatcher finds them in the outbox.
         with ledger.begin() as connection:
             outbox.give_back(connection, [each.id for each in submission.following])
     return submission, crew.poll
+
+
+def _say_ignored(wanted: Run, why: str) -> None:
+    if wanted.insisted and not wanted.as_json:
+        note(f"--workers {wanted.processes} is ignored: {why}")
 
 
 def _nothing() -> None:
@@ -194,6 +226,6 @@ def _introduce(prepared: Prepared, submission: Submission) -> None:
         note(f"the earlier branch is kept as {submission.set_aside}")
     how = "going on with" if submission.resumed else "plan"
     note(
-        f"{how} {plan.name}: {len(plan.tasks)} tasks, "
+        f"{how} {plan.name}: {counted(len(plan.tasks), 'task')}, "
         f"branch {prepared.branch} in {prepared.repository.path}"
     )

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import click
 
 from vibe_tasks.cli.commands import Command
 from vibe_tasks.cli.interruption import Interruption
-from vibe_tasks.cli.ledger import open_ledger
+from vibe_tasks.cli.ledger import look_into_ledger, place
 from vibe_tasks.cli.printing import json_option, print_json, print_table, span
+from vibe_tasks.cli.waiting import Unserved, unserved
 from vibe_tasks.cli.workers import print_workers, registry
 from vibe_tasks.jobs import JobStatus
 from vibe_tasks.store.engine import Database
@@ -27,8 +29,11 @@ LOOK = 1.0
 @click.option("--watch", is_flag=True, help="Show it again every second until Ctrl-C.")
 @json_option
 def status(watch: bool, as_json: bool) -> None:
-    """Show jobs by lane and status, the age of the oldest due one, and the workers."""
-    with open_ledger() as ledger, Interruption() as interruption:
+    """Show jobs by lane and status, the age of the oldest due one, and the workers.
+
+    Warns of lanes with due jobs that no worker serves.
+    """
+    with look_into_ledger() as ledger, Interruption() as interruption:
         while True:
             found = figures(ledger)
             if watch and not as_json:
@@ -49,6 +54,7 @@ def figures(ledger: Database) -> dict[str, Any]:
         stats = get_queue_stats(connection)
         rows = list_workers(connection)
         unsent = oldest_unsent(connection)
+    workers = registry(rows, lease=resources.settings().lease_seconds)
     return {
         "lanes": {
             lane: {
@@ -60,7 +66,8 @@ def figures(ledger: Database) -> dict[str, Any]:
         "by_status": stats.by_status,
         "dead_letters": stats.dead_letters,
         "oldest_unsent_seconds": unsent,
-        "workers": registry(rows, lease=resources.settings().lease_seconds),
+        "workers": workers,
+        "unserved_lanes": [asdict(each) for each in unserved(stats, workers)],
     }
 
 
@@ -73,10 +80,13 @@ def _print(found: Mapping[str, Any]) -> None:
     if rows:
         rows.append(("all", *(found["by_status"][name] for name in names), ""))
     headers = ("LANE", *(name.upper() for name in names), "OLDEST DUE")
-    print_table(headers, rows, empty="no jobs")
+    print_table(headers, rows, empty=f"no jobs in {place()}")
     click.echo(f"dead letters: {found['dead_letters']}")
     click.echo()
     print_workers(found["workers"])
+    embedded = not resources.settings().broker_url
+    for each in (Unserved(**values) for values in found["unserved_lanes"]):
+        click.echo(f"warning: {each.text()}: {each.mend(embedded=embedded)}")
 
 
 def _age(seconds: float | None) -> str | None:

@@ -8,7 +8,7 @@ import click
 
 import vibe_tasks
 from vibe_tasks.cli.commands import Command
-from vibe_tasks.cli.ledger import open_ledger
+from vibe_tasks.cli.ledger import storage_trouble
 from vibe_tasks.cli.printing import json_option, note, print_json
 from vibe_tasks.cli.servers import require_broker
 from vibe_tasks.flow.submission import Submission
@@ -27,7 +27,7 @@ def submit(plan: Path, agent: str | None, fresh: bool, as_json: bool) -> None:
     The deployment is the one of VIBE_BROKER_URL, or the stack that `vibe up` runs in VIBE_HOME.
     A plan that is under way already is left alone and its id is printed.
     """
-    with open_ledger():
+    with storage_trouble():  # the ledger is opened once a stack is found, and made nowhere else
         submission = hand_over(plan, agent=agent, fresh=fresh)
     if as_json:
         print_json(

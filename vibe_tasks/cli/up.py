@@ -7,9 +7,10 @@ import click
 from vibe_tasks.cli.commands import Command
 from vibe_tasks.cli.crew import Crew
 from vibe_tasks.cli.interruption import Interruption
-from vibe_tasks.cli.lanes import served_lanes
 from vibe_tasks.cli.ledger import open_ledger
+from vibe_tasks.cli.printing import counted
 from vibe_tasks.cli.run import log_to_file, workers_option
+from vibe_tasks.cli.served_lanes import served_lanes
 from vibe_tasks.errors import InputError, SettingsError
 from vibe_tasks.tasks import resources
 
@@ -44,7 +45,9 @@ def up(processes: int, flower: bool, web: bool) -> None:
             click.echo(f"home     {home}")
             click.echo(f"ledger   {ledger.engine.url.render_as_string(hide_password=True)}")
             click.echo(f"broker   {resources.broker_url()}")
-            click.echo(f"worker   {processes} processes for {', '.join(lanes)}")
+            click.echo(
+                f"worker   {counted(processes, 'process', 'processes')} for {', '.join(lanes)}"
+            )
             if flower:
                 click.echo("flower   http://127.0.0.1:5555")
             click.echo(f"logs     {crew.stack.logs}")

@@ -8,6 +8,7 @@ from typing import Protocol
 from vibe_tasks.cli.interruption import Interruption
 from vibe_tasks.cli.ledger import storage_trouble
 from vibe_tasks.cli.printing import counted
+from vibe_tasks.cli.program import program
 from vibe_tasks.errors import UnavailableError
 from vibe_tasks.pipeline import JobKind
 from vibe_tasks.store import watching, workers
@@ -114,7 +115,7 @@ class Hints:
         if waiting and waiting != self._approvals:
             self._view.say(
                 f"{counted(waiting, 'task')} waiting for your approval: "
-                f"vibe plans approve {self._name}"
+                f"{program()} plans approve {self._name}"
             )
         self._approvals = waiting
         if resources.monotonic() >= self._lanes_at:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from vibe_tasks.cli.commands import Group
-from vibe_tasks.cli.ledger import open_ledger
+from vibe_tasks.cli.ledger import look_into_ledger, place
 from vibe_tasks.cli.printing import json_option, print_json, print_table, span
 from vibe_tasks.store.workers import list_workers
 from vibe_tasks.tasks import resources
@@ -26,7 +26,7 @@ def list_(as_json: bool) -> None:
 
     A worker that is `lost` was online and has been silent for longer than a lease.
     """
-    with open_ledger() as ledger, ledger.read() as connection:
+    with look_into_ledger() as ledger, ledger.read() as connection:
         found = registry(list_workers(connection), lease=resources.settings().lease_seconds)
     if as_json:
         print_json(found)
@@ -44,7 +44,7 @@ def print_workers(found: list[dict[str, Any]]) -> None:
              ", ".join(each["lanes"]))
             for each in found
         ],
-        empty="no workers",
+        empty=f"no workers in {place()}",
     )  # fmt: skip
 
 

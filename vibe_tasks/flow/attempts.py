@@ -1,51 +1,25 @@
-"""How attempts end that did not complete: failures, snoozes, cancels and lost workers.
+"""Attempts that lost their worker or its process, taken back.
 
-All go through one path, so that a worker that was killed counts as a failure like any other
-and a job that kills its workers ends as a dead letter.
+They end as all do that did not complete (`endings`), so that a worker that was killed counts as a
+failure like any other and a job that kills its workers ends as a dead letter.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Literal
 
 from vibe_tasks.errors import LeaseLostError
-from vibe_tasks.flow import progress
-from vibe_tasks.jobs import Claim, Publication
-from vibe_tasks.pipeline import Happening, JobKind, Outcome
-from vibe_tasks.store import events, jobs, leases, plans
+from vibe_tasks.flow.endings import Ending, Place, Uniform, settle, settle_in
+from vibe_tasks.jobs import Publication
+from vibe_tasks.store import jobs, leases, plans, workers
 from vibe_tasks.store.engine import Database, Transaction
 
-Uniform = Callable[[float, float], float]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ending:
-    """How an attempt ended.
-
-    Attributes:
-        kind: `failure` is counted and retried, `permanent` is not retried; `snooze` waits
-            without being counted; `cancel` ends the job.
-        text: The error or the reason.
-        wait: Seconds to wait instead of the retry policy's.
-    """
-
-    kind: Literal["failure", "permanent", "snooze", "cancel"]
-    text: str
-    wait: float | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """Where an attempt belongs: what `settle` needs to know of a job."""
-
-    id: str
-    attempt: int
-    kind: str
-    plan_id: str | None
-    task_id: str | None
+__all__ = [
+    "Ending", "Place", "Reaped", "Uniform", "abandon", "interrupt", "lose", "reap", "settle",
+    "settle_in", "take_back",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,70 +37,75 @@ class Reaped:
     following: tuple[Publication, ...] = ()
 
 
-def settle(
-    ledger: Database, place: Place | Claim, ending: Ending, *, uniform: Uniform
-) -> tuple[bool, tuple[Publication, ...]]:
-    """Write how an attempt ended; whether the job runs again, and the messages to send.
+def reap(
+    ledger: Database,
+    *,
+    uniform: Uniform,
+    most: int = 100,
+    late: bool = True,
+    host: str | None = None,
+    gone: Callable[[workers.Registered], bool] | None = None,
+) -> Reaped:
+    """Count as failed what runs without a lease, and what workers of this host held that are dead.
 
-    Raises:
-        LeaseLostError: The attempt is no longer the job's current one.
+    A transaction for each, so that a worker never waits long for its turn to write. They do not
+    wait as after other failures: they have waited for this.
+
+    Args:
+        ledger: The ledger.
+        uniform: Draws the jitter (`random.uniform`).
+        most: Expired leases in one look.
+        late: Whether to look for expired leases.
+        host: This process's host, as workers register it; None where it is not known.
+        gone: Whether a worker of this host surely runs no more.
+    """
+    taken = []
+    if host is not None and gone is not None:
+        with ledger.read() as connection:
+            dead = [each for each in workers.online_at(connection, host) if gone(each)]
+        taken += [abandon(ledger, each, uniform=uniform) for each in dead]
+    if late:
+        with ledger.read() as connection:
+            expired = leases.expired(connection, most=most)
+        why = "lease expired: no heartbeat of"
+        taken.append(_take_all_back(ledger, expired, why, uniform, only_late=True))
+    return _sum(taken)
+
+
+def abandon(ledger: Database, dead: workers.Registered, *, uniform: Uniform) -> Reaped:
+    """This worker's process is gone: count as failed what it held; nothing when it has left.
+
+    Of several that notice it one acts, and never on what a new worker of the same name holds.
     """
     with ledger.begin() as connection:
-        return settle_in(connection, place, ending, uniform=uniform)
+        if not workers.sign_off(connection, dead):
+            return Reaped()
+        held = leases.held_by(connection, dead.worker)
+    return take_back(ledger, held, uniform=uniform)
 
 
-def settle_in(
-    connection: Transaction, place: Place | Claim, ending: Ending, *, uniform: Uniform
-) -> tuple[bool, tuple[Publication, ...]]:
-    """As `settle`, in the caller's transaction."""
-    if place.plan_id is not None:
-        plans.plan_status(connection, place.plan_id)
-    match ending.kind:
-        case "snooze":
-            jobs.snooze_job(connection, place.id, place.attempt, ending.wait or 0.0, ending.text)
-            return True, ()
-        case "cancel":
-            jobs.end_job(connection, place.id, place.attempt, ending.text)
-            return False, _consequences(connection, place, ending.text, dead=False)
-        case _:
-            again = jobs.fail_job(
-                connection, place.id, place.attempt, ending.text, uniform=uniform,
-                permanent=ending.kind == "permanent", wait=ending.wait,
-            )  # fmt: skip
-            return again, () if again else _consequences(connection, place, ending.text, dead=True)
+def take_back(ledger: Database, held: Iterable[leases.Held], *, uniform: Uniform) -> Reaped:
+    """Count these attempts as failed, whose worker is dead."""
+    return _take_all_back(ledger, held, "its process is gone:", uniform)
 
 
-def _consequences(
-    connection: Transaction, place: Place | Claim, error: str, *, dead: bool
-) -> tuple[Publication, ...]:
-    if place.plan_id is None or place.task_id is None:
-        if not dead:
-            return ()
-        events.record(
-            connection, Happening.JOB_DEAD, session=place.id,
-            payload={"job_id": place.id, "why": error}, summary=f"job {place.id} is dead",
-        )  # fmt: skip
-        return ()
-    return progress.advance(
-        connection, job_id=place.id, plan_id=place.plan_id, task_id=place.task_id,
-        kind=JobKind(place.kind), outcome=Outcome.EXHAUSTED, error=error,
-    )  # fmt: skip
-
-
-def reap(ledger: Database, *, uniform: Uniform, most: int = 100) -> Reaped:
-    """Count as failed what runs without a lease.
-
-    A transaction for each, so that a worker never waits long for its turn to write.
-    """
-    with ledger.read() as connection:
-        late = leases.expired(connection, most=most)
+def _take_all_back(
+    ledger: Database,
+    attempts: Iterable[leases.Held],
+    why: str,
+    uniform: Uniform,
+    *,
+    only_late: bool = False,
+) -> Reaped:
     taken = 0
     dead: list[str] = []
     following: list[Publication] = []
-    for held in late:
-        with ledger.begin() as connection:
+    for held in attempts:
+        outcome = None
+        # It may end between the look and the write, where others write at the same time.
+        with suppress(LeaseLostError), ledger.begin() as connection:
             outcome = _take_back(
-                connection, held, "lease expired: no heartbeat of", uniform, only_late=True
+                connection, held, f"{why} {held.worker}", uniform, only_late=only_late, wait=0.0
             )
         if outcome is None:
             continue
@@ -138,22 +117,47 @@ def reap(ledger: Database, *, uniform: Uniform, most: int = 100) -> Reaped:
     return Reaped(taken=taken, dead=tuple(dead), following=tuple(following))
 
 
+def _sum(parts: Iterable[Reaped]) -> Reaped:
+    reaped = list(parts)
+    return Reaped(
+        taken=sum(each.taken for each in reaped),
+        dead=tuple(job for each in reaped for job in each.dead),
+        following=tuple(message for each in reaped for message in each.following),
+    )
+
+
 def lose(
-    ledger: Database, job_id: str, worker: str, why: str, *, uniform: Uniform, counted: bool = True
+    ledger: Database,
+    job_id: str,
+    worker: str,
+    why: str,
+    *,
+    uniform: Uniform,
+    attempt: int | None = None,
+    counted: bool = True,
 ) -> tuple[Publication, ...]:
     """The process that ran this job for this worker is gone; the messages to send.
 
     Nothing happens when the attempt has ended or the job is in other hands. It is not counted as
     a failure where somebody has ended the process on purpose.
+
+    Args:
+        ledger: The ledger.
+        job_id: The job.
+        worker: Whose process it was.
+        why: What became of it.
+        uniform: Draws the jitter (`random.uniform`).
+        attempt: The attempt that it ran; None for the one that the worker holds.
+        counted: Whether it is a failure.
     """
     # The attempt may end between the look and the write, where others write at the same time.
     with suppress(LeaseLostError), ledger.begin() as connection:
         for held in leases.held_by(connection, worker):
-            if held.id == job_id:
+            if held.id == job_id and attempt in {None, held.attempt}:
                 if not counted:
                     jobs.snooze_job(connection, held.id, held.attempt, 0.0, why)
                     return ()
-                outcome = _take_back(connection, held, f"{why};", uniform)
+                outcome = _take_back(connection, held, f"{why}; {held.worker}", uniform)
                 return outcome[1] if outcome else ()
     return ()
 
@@ -165,6 +169,7 @@ def _take_back(
     uniform: Uniform,
     *,
     only_late: bool = False,
+    wait: float | None = None,
 ) -> tuple[bool, tuple[Publication, ...]] | None:
     row = jobs.find_job(connection, held.id)
     if row["plan_id"] is not None:
@@ -176,19 +181,29 @@ def _take_back(
         id=held.id, attempt=held.attempt, kind=row["kind"],
         plan_id=row["plan_id"], task_id=row["task_id"],
     )  # fmt: skip
-    ending = Ending(kind="failure", text=f"WorkerLost: {why} {held.worker}")
+    ending = Ending(kind="failure", text=f"WorkerLost: {why}", wait=wait)
     return settle_in(connection, place, ending, uniform=uniform)
 
 
-def interrupt(ledger: Database, worker: str, why: str) -> int:
+def interrupt(
+    ledger: Database, worker: str, why: str, *, only: Collection[tuple[str, int]] | None = None
+) -> int:
     """Return what this worker held without counting a failure; how many jobs.
 
     For workers that are known to have been stopped by somebody, not by their jobs.
+
+    Args:
+        ledger: The ledger.
+        worker: Its name.
+        why: What became of it.
+        only: These attempts alone, where another worker may have the same name.
     """
     returned = 0
     with ledger.begin() as connection:
         # In the order of their ids, as heartbeats lock them: else the two could lock crosswise.
         for each in sorted(leases.held_by(connection, worker), key=lambda held: held.id):
+            if only is not None and (each.id, each.attempt) not in only:
+                continue
             with suppress(LeaseLostError):  # it has ended since the look
                 jobs.snooze_job(connection, each.id, each.attempt, 0.0, why)
                 returned += 1

@@ -5,25 +5,43 @@ from __future__ import annotations
 from typing import Any
 
 from vibe_tasks.errors import IllegalMoveError
-from vibe_tasks.flow import progress
+from vibe_tasks.flow import chords, progress
 from vibe_tasks.jobs import JobStatus, Publication
 from vibe_tasks.pipeline import Happening, JobKind, TaskStatus
 from vibe_tasks.store import events, jobs, outbox, plans
+from vibe_tasks.store.chords import waits_in_chord
 from vibe_tasks.store.engine import Database, Transaction
 
 
-def cancel_job(ledger: Database, job_id: str, reason: str) -> None:
-    """Cancel a job; a plan's task ends with it.
+def cancel_job(
+    ledger: Database,
+    job_id: str,
+    reason: str,
+    *,
+    status: JobStatus | None = None,
+    attempt: int | None = None,
+) -> None:
+    """Cancel a job; a plan's task ends with it. The worker that runs it notices at its heartbeat.
+
+    Args:
+        ledger: The ledger.
+        job_id: The job.
+        reason: Why.
+        status: Only while it has this status.
+        attempt: Only while this is its current attempt.
 
     Raises:
         UnknownJobError: No such job.
-        IllegalMoveError: It has ended already.
+        IllegalMoveError: It has ended already, or is not as it should be.
     """
     with ledger.begin() as connection:
-        row = _locked(connection, job_id)
+        row = locked(connection, job_id)
+        if status not in {None, row["status"]} or attempt not in {None, row["attempt"]}:
+            raise IllegalMoveError(f"job {job_id} is {row['status']} in attempt {row['attempt']}")
         jobs.cancel_job(connection, job_id, reason)
+        chords.member_ended(connection, row["canvas"], job_id, reason)
         if row["plan_id"] is not None and row["status"] != JobStatus.FAILED:
-            _end_task(connection, row["plan_id"], row["task_id"], reason)
+            end_task(connection, row["plan_id"], row["task_id"], reason)
 
 
 def cancel_plan(ledger: Database, plan_id: str, reason: str) -> int:
@@ -64,14 +82,15 @@ def retry_job(ledger: Database, job_id: str) -> tuple[Publication, ...]:
         IllegalMoveError: It has not ended like that, or another run took its plan's place.
     """
     with ledger.begin() as connection:
-        row = _locked(connection, job_id)
+        row = locked(connection, job_id)
         if row["plan_id"] is not None:
             _refuse_replaced(connection, row["plan_id"])
         following: tuple[Publication, ...] = ()
         if row["status"] == JobStatus.COMPLETED and row["dead_at"] is not None:
             following = _another_round(connection, row)
         elif row["plan_id"] is None:
-            jobs.revive_job(connection, job_id)
+            waits = row["attempt"] == 0 and waits_in_chord(connection, job_id)
+            jobs.revive_job(connection, job_id, blocked=waits)
         else:
             _revive(connection, row)
         return following
@@ -85,7 +104,7 @@ def discard_job(ledger: Database, job_id: str) -> None:
         IllegalMoveError: It is no dead letter.
     """
     with ledger.begin() as connection:
-        row = _locked(connection, job_id)
+        row = locked(connection, job_id)
         if row["dead_at"] is None:
             raise IllegalMoveError(f"job {job_id} is {row['status']} and no dead letter")
         if row["status"] == JobStatus.FAILED:
@@ -117,7 +136,7 @@ def approve(ledger: Database, plan_id: str, task_id: str | None = None) -> tuple
         return outbox.publications(connection, waiting)
 
 
-def _locked(connection: Transaction, job_id: str) -> dict[str, Any]:
+def locked(connection: Transaction, job_id: str) -> dict[str, Any]:
     """The job's row; its plan is locked first, as everywhere."""
     row = jobs.find_job(connection, job_id)
     if row["plan_id"] is not None:
@@ -144,7 +163,8 @@ def _stop(connection: Transaction, plan_id: str, reason: str) -> int:
     return len(live)
 
 
-def _end_task(connection: Transaction, plan_id: str, task_id: str, reason: str) -> None:
+def end_task(connection: Transaction, plan_id: str, task_id: str, reason: str) -> None:
+    """A plan's task ends with its job, which was cancelled; the caller has locked the plan."""
     plans.set_task(connection, plan_id, task_id, status=TaskStatus.CANCELLED, error=reason)
     progress.block(connection, plan_id)
     progress.close_if_ended(connection, plan_id)

@@ -41,7 +41,7 @@ def develop(bench: Bench) -> tuple[Mapping[str, Any], Following]:
         commit = tree.commit_all(_message(bench))
         # The commit must be on a ref before its worktree goes.
         bench.repository.pin(_ref(bench), commit)
-    return bench.finish(_result(answer, commit, start), Outcome.DONE, commit=commit)
+    return bench.finish(_result(bench, answer, commit, start), Outcome.DONE, commit=commit)
 
 
 def _work(bench: Bench, tree: Worktree, report: Mapping[str, Any] | None) -> Answer:
@@ -83,8 +83,9 @@ def _ref(bench: Bench) -> str:
     return f"refs/vibe/{bench.plan['name']}/{bench.mark}"
 
 
-def _result(answer: Answer, commit: str, start: str) -> dict[str, Any]:
+def _result(bench: Bench, answer: Answer, commit: str, start: str) -> dict[str, Any]:
     return {
+        "branch": bench.plan["branch"],
         "commit": commit,
         "changed": commit != start,
         "summary": answer.summary,

@@ -157,6 +157,8 @@ def close_if_ended(connection: Transaction, plan_id: str) -> None:
     counts = plans.task_counts(connection, plan_id)
     if counts.get(TaskStatus.RUNNING) or counts.get(TaskStatus.WAITING):
         return
+    if plans.plan_status(connection, plan_id) != "running":
+        return  # it ends once: a blocked job that is cancelled afterwards changes nothing of that
     total = sum(counts.values())
     if counts.get(TaskStatus.DEPLOYED) == total:
         status, happening = "completed", Happening.PLAN_COMPLETED

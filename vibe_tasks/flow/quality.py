@@ -39,14 +39,20 @@ def judge(bench: Bench) -> tuple[Mapping[str, Any], Following]:
 
 
 def summary_of(results: Sequence[CheckResult]) -> str:
-    """The verdict in one line."""
+    """The verdict in one line, with the last thing that the first failed check said."""
     failed = [result for result in results if not result.passed]
     if not failed:
-        return f"{len(results)} checks passed"
+        return "1 check passed" if len(results) == 1 else f"{len(results)} checks passed"
     first = failed[0]
     how = "did not end in time" if first.timed_out else f"exit code {first.exit_code}"
     more = f", and {len(failed) - 1} more" if len(failed) > 1 else ""
-    return f"check failed: {first.command} ({how}){more}"
+    said = [line.strip() for line in first.output.splitlines() if line.strip()]
+    last = f": {said[-1][:LONGEST_LINE]}" if said else ""
+    return f"check failed: {first.command} ({how}){more}{last}"
+
+
+LONGEST_LINE = 200
+"""Characters of a check's last line that are told; its whole output is in the report."""
 
 
 def _run(bench: Bench, checks: Sequence[str]) -> tuple[CheckResult, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 from vibe_tasks.jobs import JobStatus
@@ -69,12 +70,20 @@ def _task(task: dict[str, Any], jobs: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _dead_letter(job: dict[str, Any]) -> dict[str, Any]:
+def last_words(job: Mapping[str, Any]) -> str:
+    """Why a job is a dead letter: its error, or the verdict and how many fix rounds came first."""
+    if job["error"]:
+        return str(job["error"])
     result = job["result"] if isinstance(job["result"], dict) else {}
+    rounds = "1 fix round" if job["round"] == 1 else f"{job['round']} fix rounds"
+    return f"after {rounds}: {result.get('summary', '')}"
+
+
+def _dead_letter(job: dict[str, Any]) -> dict[str, Any]:
     return {
         "job_id": job["id"],
         "task": job["task_id"],
         "kind": job["kind"],
         "attempts": job["attempt"],
-        "error": job["error"] or result.get("summary", ""),
+        "error": last_words(job),
     }

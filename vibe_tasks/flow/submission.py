@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
@@ -18,11 +16,14 @@ from vibe_tasks.errors import InputError, RepositoryError
 from vibe_tasks.flow import control, progress
 from vibe_tasks.jobs import Publication
 from vibe_tasks.pipeline import Happening, JobKind, TaskStatus
-from vibe_tasks.plan import Plan, ResolvedTask, parse_plan
+from vibe_tasks.plan import Plan, ResolvedTask
 from vibe_tasks.store import events, jobs, plans
 from vibe_tasks.store.engine import Database, Transaction
 from vibe_tasks.workspace.git import git, git_version
 from vibe_tasks.workspace.repository import Repository
+
+MOST_NAMED = 3
+"""Dead letters that a refusal names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,68 +56,6 @@ class Prepared:
     def branch(self) -> str:
         """Where the result goes."""
         return f"vibe/{self.plan.name}"
-
-
-def read_plan(path: Path, *, agent: str | None = None) -> Plan:
-    """The plan in this file.
-
-    Raises:
-        InputError: It cannot be read.
-        PlanError: It is not a sound plan.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8 text") from error
-    plan = parse_plan(text, file=str(path))
-    return plan if agent is None else plan.with_agent(agent)
-
-
-def plan_of_one(
-    *,
-    agent: Mapping[str, Any] | Sequence[str],
-    title: str = "",
-    prompt: str = "",
-    files: Sequence[str] = (),
-    repo: str = ".",
-    base: str | None = None,
-    checks: Sequence[str] = (),
-    priority: str = "auto",
-    **task: Any,
-) -> Plan:
-    """A plan with a single task, for work that comes without a plan file.
-
-    Args:
-        agent: An agent as in a plan file, or the argument list of a command.
-        title: One line for people.
-        prompt: What the agent is asked.
-        files: Paths that the task is about.
-        repo: Path of the repository.
-        base: Branch or commit to start from.
-        checks: Shell command lines that judge the result.
-        priority: `auto` or a priority's name.
-        task: Other fields of a task in a plan file.
-
-    Raises:
-        PlanError: A value is wrong.
-    """
-    known = agent if isinstance(agent, Mapping) else {"type": "command", "argv": list(agent)}
-    words = re.sub(r"[^a-z0-9]+", "-", (title or prompt).lower())[:40].strip("-")
-    document = {
-        "version": 1,
-        "name": f"{words or 'task'}-{uuid4().hex[:8]}",
-        "repo": repo,
-        "base": base,
-        "agent": "given",
-        "agents": {"given": known},
-        "tasks": [
-            {"id": "task", "title": title, "prompt": prompt, "files": list(files),
-             "checks": list(checks), "priority": priority, **task}
-        ],
-    }  # fmt: skip
-    return parse_plan(json.dumps(document, ensure_ascii=False), file="dev()")
 
 
 def prepare(plan: Plan, source: Path, *, home: Path) -> Prepared:
@@ -167,9 +106,12 @@ def submit_plan(ledger: Database, prepared: Prepared, *, fresh: bool = False) ->
         plans.lock_name(connection, plan.name)
         known = plans.latest_plan(connection, plan.name)
         if known is not None:  # with `fresh`, somebody else's start that came first
-            _same(known, prepared)
+            _same(connection, known, prepared)
             return Submission(plan_id=known["id"], resumed=True)
         aside = _free_branch(prepared, fresh=fresh)
+        if aside is not None:
+            new = {"name": plan.name, "repo": str(prepared.repository.path)}
+            plans.move_branch(connection, {**new, "branch": prepared.branch}, aside)
         plan_id = f"{plan.name}-{uuid4().hex[:8]}"
         following = _write(connection, plan_id, prepared)
         # Last, so that a plan that could not be written leaves no branch behind.
@@ -229,10 +171,15 @@ def _refuse_checked_out(prepared: Prepared) -> None:
         )
 
 
-def _same(known: Mapping[str, Any], prepared: Prepared) -> None:
-    hint = "use --fresh to start over; the branch is kept under another name"
+def _same(connection: Transaction, known: Mapping[str, Any], prepared: Prepared) -> None:
+    hint = "--fresh (in Python: fresh=True) starts over and keeps the branch under another name"
     name = prepared.plan.name
     if known["status"] != "running":
+        dead = plans.dead_letters(connection, known["id"], limit=MOST_NAMED)
+        if dead:
+            ids = " ".join(each[:8] for each in dead)
+            again = f"`vibe dlq retry {ids}` and the same command again go on with it"
+            hint = f"{again}; {hint}"
         raise InputError(f"plan {name} has ended ({known['status']}); {hint}")
     if known["digest"] != prepared.plan.digest():
         raise InputError(f"plan {name} is under way and its file has changed since; {hint}")
@@ -246,8 +193,8 @@ def _free_branch(prepared: Prepared, *, fresh: bool) -> str | None:
         return None
     if not fresh:
         raise InputError(
-            f"{repository.path} has a branch {branch} from elsewhere; use --fresh to start over "
-            "and keep it under another name"
+            f"{repository.path} has a branch {branch} from elsewhere; --fresh (in Python: "
+            "fresh=True) starts over and keeps it under another name"
         )
     _refuse_checked_out(prepared)
     return repository.set_aside(branch)
@@ -284,7 +231,7 @@ def _write(connection: Transaction, plan_id: str, prepared: Prepared) -> tuple[P
     submitted = jobs.submit(connection, made, published=True)
     events.record(
         connection, Happening.PLAN_STARTED, session=plan_id, payload={"tasks": len(rows)},
-        summary=f"plan {plan.name}: {len(rows)} tasks",
+        summary=f"plan {plan.name}: {len(rows)} {'task' if len(rows) == 1 else 'tasks'}",
     )  # fmt: skip
     return tuple(
         progress.publication_of(job)

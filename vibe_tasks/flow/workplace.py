@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from vibe_tasks.errors import PermanentError, UnknownJobError
 from vibe_tasks.flow import progress
-from vibe_tasks.jobs import Claim, Publication
+from vibe_tasks.jobs import Claim, JobStatus, Publication
 from vibe_tasks.pipeline import JobKind, Outcome, TaskStatus
-from vibe_tasks.store import jobs, plans
+from vibe_tasks.store import jobs, leases, plans
 from vibe_tasks.store.engine import Database
+from vibe_tasks.store.retries import OUTCOME, Retries
 from vibe_tasks.workspace.environment import child_environment
 from vibe_tasks.workspace.repository import Repository
 
 Following = tuple[Publication, ...]
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,11 +30,23 @@ class Workplace:
         ledger: The database.
         home: Folder for worktrees and logs.
         environ: Environment that agents and checks inherit from.
+        retries: Tries again to write how an attempt ended; None: it is tried once.
     """
 
     ledger: Database
     home: Path
     environ: Mapping[str, str]
+    retries: Retries | None = None
+
+    def insist(self, operation: Callable[[bool], Result]) -> Result:
+        """Do this with the ledger, for as long as the outcome of an attempt is worth.
+
+        Args:
+            operation: Gets whether an earlier try may have been done.
+        """
+        if self.retries is None:
+            return operation(False)
+        return self.retries.call(operation, OUTCOME)
 
     def child_environment(self) -> dict[str, str]:
         """The environment of a check."""
@@ -101,8 +115,12 @@ class Bench:
         Raises:
             LeaseLostError: It has.
         """
-        with self.place.ledger.read() as connection:
-            jobs.check_lease(connection, self.claim.id, self.claim.attempt)
+
+        def look(_unsure: bool) -> None:
+            with self.place.ledger.read() as connection:
+                jobs.check_lease(connection, self.claim.id, self.claim.attempt)
+
+        self.place.insist(look)
 
     def finish(
         self,
@@ -118,14 +136,21 @@ class Bench:
             LeaseLostError: The attempt is no longer the job's current one.
         """
         plan_id, task_id = str(self.claim.plan_id), str(self.claim.task_id)
-        with self.place.ledger.begin() as connection:
-            plans.plan_status(connection, plan_id)
-            jobs.complete_job(connection, self.claim.id, self.claim.attempt, dict(result))
-            following = progress.advance(
-                connection, job_id=self.claim.id, plan_id=plan_id, task_id=task_id,
-                kind=JobKind(self.claim.kind), outcome=outcome, commit=commit, report=report,
-            )  # fmt: skip
-        return result, following
+        ledger, claim = self.place.ledger, self.claim
+
+        def write(unsure: bool) -> Following:
+            with ledger.begin() as connection:
+                plans.plan_status(connection, plan_id)
+                end = leases.end_of(connection, claim.id, claim.attempt) if unsure else None
+                if end is not None and end[0] == JobStatus.COMPLETED:
+                    return ()  # the dispatcher sends what follows
+                jobs.complete_job(connection, claim.id, claim.attempt, dict(result))
+                return progress.advance(
+                    connection, job_id=claim.id, plan_id=plan_id, task_id=task_id,
+                    kind=JobKind(claim.kind), outcome=outcome, commit=commit, report=report,
+                )  # fmt: skip
+
+        return result, self.place.insist(write)
 
 
 def attempt_folder(home: Path, job_id: str, attempt: int) -> Path:
@@ -142,9 +167,14 @@ def set_up(place: Workplace, claim: Claim) -> Bench:
     """
     if claim.plan_id is None or claim.task_id is None:
         raise UnknownJobError(f"job {claim.id} belongs to no plan")
-    with place.ledger.read() as connection:
-        plan = plans.plan_heading(connection, claim.plan_id)
-        spec = plans.task_spec(connection, claim.plan_id, claim.task_id)
+    plan_id, task_id = claim.plan_id, claim.task_id
+
+    def look(_unsure: bool) -> tuple[Any, Any]:
+        with place.ledger.read() as connection:
+            heading = plans.plan_heading(connection, plan_id)
+            return heading, plans.task_spec(connection, plan_id, task_id)
+
+    plan, spec = place.insist(look)
     return Bench(
         place=place,
         claim=claim,

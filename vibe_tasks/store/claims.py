@@ -1,54 +1,136 @@
-"""Claiming jobs: a worker takes one for one attempt."""
+"""Claiming jobs: a worker takes one for one attempt.
+
+A job of a lane that nobody governs, without a concurrency key, is claimed in one statement. All
+others get a second look in a transaction, under the lock of their lane's row: so pauses, limits,
+rates and keys hold for every way to claim and on all hosts.
+"""
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, bindparam, literal_column, null, or_, select, update
+from typing import Literal
+
+from sqlalchemy import (
+    CTE,
+    ColumnElement,
+    Connection,
+    and_,
+    bindparam,
+    exists,
+    literal_column,
+    null,
+    or_,
+    select,
+    union_all,
+    update,
+)
+from sqlalchemy.exc import IntegrityError
 
 from vibe_tasks.jobs import Claim, JobStatus
 from vibe_tasks.priority import Priority
-from vibe_tasks.store.engine import now
+from vibe_tasks.store import held, lanes
+from vibe_tasks.store.engine import now, run_plain, transaction
 from vibe_tasks.store.schema import READY, has_status, jobs, status
+from vibe_tasks.store.schema import lanes as lane_rows
 from vibe_tasks.store.statement import Row, Statement, decoded
 
 _J = jobs.c
+_ZERO: ColumnElement[int] = literal_column("0")
+_ONE: ColumnElement[int] = literal_column("1")
+_JOB = bindparam("job", type_=_J.id.type)
+_OF = bindparam("of", type_=_J.lane.type)
 _COLUMNS = (
     _J.id, _J.name, _J.kind, _J.lane, _J.priority, _J.attempt, _J.retry_count, _J.max_retries,
-    _J.retry_base, _J.args, _J.plan_id, _J.task_id, _J.round, _J.time_limit,
+    _J.retry_base, _J.args, _J.plan_id, _J.task_id, _J.round, _J.time_limit, _J.concurrency_key,
 )  # fmt: skip
 _TAKEN = {
     "status": status(JobStatus.PROCESSING),
-    "attempt": _J.attempt + literal_column("1"),
+    "attempt": _J.attempt + _ONE,
     "worker": bindparam("by", type_=_J.worker.type),
     "lease_until": now() + bindparam("lease"),
     "backoff_until": null(),
+    "held_at": null(),
+    "held_for": null(),
     "started_at": now(),
     "status_updated_at": now(),
     "error": null(),
 }
+_DUE = and_(
+    has_status(JobStatus.PENDING), or_(_J.backoff_until.is_(None), _J.backoff_until <= now())
+)
+_IN_TIME = or_(_J.start_by.is_(None), _J.attempt > _ZERO, _J.start_by > now())
+_HAS_RULES = exists().where(lane_rows.c.lane == _J.lane).correlate(jobs)
+_UNGOVERNED = and_(_J.concurrency_key.is_(None), ~_HAS_RULES)
 _CLAIM = Statement(
     update(jobs)
-    .where(
-        _J.id == bindparam("job", type_=_J.id.type),
-        has_status(JobStatus.PENDING),
-        or_(_J.backoff_until.is_(None), _J.backoff_until <= now()),
-    )
+    .where(_J.id == _JOB, _DUE, _IN_TIME, _UNGOVERNED)
     .values(_TAKEN)
     .returning(*_COLUMNS)
 )
+_GOVERNED_JOB = Statement(
+    select(_J.id, _J.lane, _J.concurrency_key)
+    .where(_J.id == _JOB, _DUE, _IN_TIME)
+    .with_for_update()
+)
+_GRANT = Statement(update(jobs).where(_J.id == _JOB, _DUE).values(_TAKEN).returning(*_COLUMNS))
+_busy = jobs.alias("busy")
+
+
+def _busy_with(key: ColumnElement[str | None]) -> ColumnElement[bool]:
+    return exists().where(
+        _busy.c.status == status(JobStatus.PROCESSING), _busy.c.concurrency_key == key
+    )
+
+
+_IS_BUSY = Statement(
+    select(_ONE).where(_busy_with(bindparam("key", type_=_J.concurrency_key.type)))
+)
+_FREE = or_(_J.concurrency_key.is_(None), ~_busy_with(_J.concurrency_key))
+
+
 # A CTE that locks is evaluated once; a sub-select after IN may be evaluated for each row, and
 # then locks and changes more rows than its limit.
-_MOST_URGENT = (
+def _first(name: str, *conditions: ColumnElement[bool]) -> CTE:
+    return (
+        select(_J.seq, _J.priority)
+        .where(*conditions, _J.lane == _OF, _IN_TIME, _FREE)
+        .order_by(_J.priority, _J.seq)
+        .limit(_ONE)
+        .with_for_update(skip_locked=True)
+        .cte(name)
+    )
+
+
+_MOST_URGENT = _first("most_urgent", READY)
+_OVER = (
     select(_J.seq)
-    .where(READY, _J.lane == bindparam("of", type_=_J.lane.type))
-    .order_by(_J.priority, _J.seq)
-    .limit(literal_column("1"))
-    .with_for_update(skip_locked=True)
-    .cte("most_urgent")
+    .where(has_status(JobStatus.PENDING), _J.backoff_until <= now())
+    .order_by(_J.backoff_until)
+    .limit(literal_column("1000"))
 )
+_WAIT_OVER = _first("wait_over", has_status(JobStatus.PENDING), _J.seq.in_(_OVER))
+_EITHER = union_all(
+    select(_MOST_URGENT.c.seq, _MOST_URGENT.c.priority),
+    select(_WAIT_OVER.c.seq, _WAIT_OVER.c.priority),
+).subquery()
+_NEXT = {
+    # On SQLite the jobs whose wait is over are made ready before.
+    "sqlite": select(_MOST_URGENT.c.seq),
+    # On a server that would be one round trip more for every claim.
+    "postgresql": select(_EITHER.c.seq).order_by(_EITHER.c.priority, _EITHER.c.seq).limit(_ONE),
+}
 _CLAIM_NEXT = Statement(
-    update(jobs).where(_J.seq.in_(select(_MOST_URGENT.c.seq))).values(_TAKEN).returning(*_COLUMNS)
+    {
+        dialect: update(jobs)
+        .where(_J.seq.in_(following), _UNGOVERNED)
+        .values(_TAKEN)
+        .returning(*_COLUMNS)
+        for dialect, following in _NEXT.items()
+    }
 )
-_DUE = (
+_NEXT_JOB = Statement(
+    select(_J.id, _J.concurrency_key).where(_J.seq.in_(select(_MOST_URGENT.c.seq)))
+)
+_DUE_SEQ = (
     select(_J.seq)
     .where(has_status(JobStatus.PENDING), _J.backoff_until <= now())
     .limit(bindparam("most"))
@@ -57,35 +139,112 @@ _PROMOTED = update(jobs).values(backoff_until=null(), published_at=null())
 # Python's sqlite3 counts the rows of a statement only where that begins with UPDATE.
 _PROMOTE = Statement(
     {
-        "sqlite": _PROMOTED.where(_J.seq.in_(_DUE)),
+        "sqlite": _PROMOTED.where(_J.seq.in_(_DUE_SEQ)),
         "postgresql": _PROMOTED.where(
-            _J.seq.in_(select(_DUE.with_for_update(skip_locked=True).cte("due").c.seq))
+            _J.seq.in_(select(_DUE_SEQ.with_for_update(skip_locked=True).cte("due").c.seq))
         ),
     }
 )
+
+BUSY_KEYS_IN_ONE_LOOK = 10
+"""Jobs that `claim_next_job` loses to others' claims of their keys before it gives up."""
 
 
 def claim(connection: Connection, job_id: str, *, worker: str, lease: float) -> Claim | None:
     """Take this job for one attempt, or None when it is not to be had.
 
-    A lost claim is a normal outcome: the message was a duplicate, came early, or the job
-    was cancelled. One statement: `Database.write_once` is enough.
+    A lost claim is a normal outcome: the message was a duplicate, came early, the job was
+    cancelled, its deadline has passed, or it has to wait for its turn, which it then does.
+    One statement for most jobs: `Database.write_once` is enough.
 
     Args:
-        connection: A writing transaction.
+        connection: A writing transaction, or a connection outside of one.
         job_id: The job.
         worker: Who takes it.
         lease: Seconds until the claim ends without a heartbeat.
     """
-    row = _CLAIM.first(connection, {"job": job_id, "by": worker, "lease": lease})
-    return None if row is None else _claim_of(row)
+    values = {"job": job_id, "by": worker, "lease": lease}
+    row = _CLAIM.first(connection, values)
+    if row is not None:
+        return _claim_of(row)
+    with transaction(connection):
+        wanted = _GOVERNED_JOB.first(connection, {"job": job_id})
+        if wanted is None:
+            return None
+        _, lane, key = wanted
+        # A look without the lock first: a crowd that finds the lane full need not queue up.
+        allowed = lanes.room(connection, lane)
+        refused = allowed is not None and not allowed.starts
+        taken = "lane" if refused else _grant(connection, lane, key, values)
+        if not isinstance(taken, Claim):
+            held.hold(connection, job_id, taken)
+            return None
+        return taken
 
 
 def claim_next_job(connection: Connection, lane: str, *, worker: str, lease: float) -> Claim | None:
-    """Take the most urgent due job of a lane, oldest first among equals, or None."""
-    promote(connection)
-    row = _CLAIM_NEXT.first(connection, {"of": lane, "by": worker, "lease": lease})
-    return None if row is None else _claim_of(row)
+    """Take the most urgent due job of a lane, oldest first among equals, or None.
+
+    Jobs whose concurrency key is busy are passed over; where the lane is paused or full, or its
+    rate allows no start, nobody gets one.
+    """
+    who = {"by": worker, "lease": lease}
+    if connection.dialect.name == "sqlite":
+        promote(connection)
+    row = _CLAIM_NEXT.first(connection, {"of": lane, **who})
+    if row is not None:
+        return _claim_of(row)
+    with transaction(connection):
+        promote(connection)
+        for _ in range(BUSY_KEYS_IN_ONE_LOOK):
+            # Held jobs whose turn it is compete with the others.
+            held.give_turns(connection, lane=lane, every_key=True, most=1, published=False)
+            allowed = lanes.room(connection, lane)
+            if allowed is not None and not allowed.starts:
+                return None
+            following = _NEXT_JOB.first(connection, {"of": lane})
+            if following is None:
+                return None
+            job_id, key = following
+            taken = _grant(connection, lane, key, {"job": job_id, **who})
+            if isinstance(taken, Claim):
+                return taken
+            if taken == "lane":
+                return None
+            held.hold(connection, job_id, "key")
+    return None
+
+
+def _grant(
+    connection: Connection, lane: str, key: str | None, values: dict[str, object]
+) -> Claim | Literal["lane", "key"]:
+    """Take a job whose row is locked, or say what it must wait for."""
+    allowed = lanes.room(connection, lane, lock=True)
+    if allowed is not None and not allowed.starts:
+        return "lane"
+    if key is None:
+        row = _GRANT.first(connection, values)
+    elif _IS_BUSY.first(connection, {"key": key}) is not None:
+        return "key"
+    else:
+        row = _grant_key(connection, values)
+    if row is None:
+        return "key"
+    if allowed is not None:
+        lanes.spend(connection, lane, allowed)
+    return _claim_of(row, governed=allowed is not None)
+
+
+def _grant_key(connection: Connection, values: dict[str, object]) -> Row | None:
+    """As two may look at a free key at once, the index decides between them."""
+    if connection.dialect.name == "sqlite":  # one writer at a time
+        return _GRANT.first(connection, values)
+    run_plain(connection, "SAVEPOINT busy_key")
+    try:
+        return _GRANT.first(connection, values)
+    except IntegrityError:
+        run_plain(connection, "ROLLBACK TO SAVEPOINT busy_key")
+        return None
 
 
 def promote(connection: Connection, *, most: int = 1_000) -> int:
@@ -93,7 +252,7 @@ def promote(connection: Connection, *, most: int = 1_000) -> int:
     return _PROMOTE.count(connection, {"most": most})
 
 
-def _claim_of(row: Row) -> Claim:
+def _claim_of(row: Row, *, governed: bool = False) -> Claim:
     arguments = decoded(row[9])
     return Claim(
         id=row[0],
@@ -111,4 +270,6 @@ def _claim_of(row: Row) -> Claim:
         task_id=row[11],
         round=row[12],
         time_limit=row[13],
+        concurrency_key=row[14],
+        governed=governed,
     )

@@ -42,6 +42,9 @@ PRAGMAS: Mapping[str, tuple[str, object]] = {
 
 AUTO_VACUUM_INCREMENTAL = 2
 
+COLLECTED = "moved jobs"
+"""Where a connection keeps what its current transaction is about to tell others; see `telling`."""
+
 Transaction: TypeAlias = Connection
 """What the store's functions take: a connection inside a transaction, or one for reading."""
 
@@ -114,6 +117,26 @@ class Database:
 _INHERITED: list[object] = []
 
 
+@contextmanager
+def transaction(connection: Connection) -> Iterator[None]:
+    """The writing transaction that this connection is in, or one of its own.
+
+    For what is one statement most of the time, and a transaction where that was not enough.
+    """
+    sqlite = connection.dialect.name == "sqlite"
+    raw = driver(connection)
+    if raw.in_transaction if sqlite else raw.info.transaction_status != 0:
+        yield
+        return
+    try:
+        run_plain(connection, "BEGIN IMMEDIATE" if sqlite else "BEGIN")
+        yield
+        run_plain(connection, "COMMIT")
+    except BaseException:
+        _roll_back(connection)
+        raise
+
+
 def run_plain(connection: Connection, statement: str) -> None:
     """Run a statement without parameters in the driver, below SQLAlchemy's transactions."""
     try:
@@ -125,6 +148,7 @@ def run_plain(connection: Connection, statement: str) -> None:
 def _roll_back(connection: Connection) -> None:
     if connection.invalidated:
         return
+    connection.info.get(COLLECTED, []).clear()
     try:
         driver(connection).rollback()
     except connection.dialect.loaded_dbapi.Error as error:

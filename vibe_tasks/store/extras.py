@@ -58,7 +58,7 @@ BEGIN
       'job_id', left(NEW.id, 500), 'lane', left(NEW.lane, 500),
       'old_status', OLD.status, 'new_status', NEW.status)::text);
   END IF;
-  IF NEW.status = 'pending' AND NEW.backoff_until IS NULL THEN
+  IF NEW.status = 'pending' AND NEW.backoff_until IS NULL AND NEW.held_at IS NULL THEN
     PERFORM vibe_notify_new_job(NEW);
   END IF;
   RETURN NULL;
@@ -79,11 +79,12 @@ FOR EACH ROW EXECUTE FUNCTION vibe_job_history()
 CREATE TRIGGER trg_job_moved AFTER UPDATE OF status ON jobs
 FOR EACH ROW WHEN (OLD.status IS DISTINCT FROM NEW.status) EXECUTE FUNCTION vibe_job_history()
 """,
-    # A wait is over.
+    # A wait is over, or a held job has its turn.
     """
-CREATE TRIGGER trg_job_due AFTER UPDATE OF backoff_until ON jobs
+CREATE TRIGGER trg_job_due AFTER UPDATE OF backoff_until, held_at ON jobs
 FOR EACH ROW WHEN (OLD.status = 'pending' AND NEW.status = 'pending'
-                   AND OLD.backoff_until IS NOT NULL AND NEW.backoff_until IS NULL)
+                   AND (OLD.backoff_until IS NOT NULL OR OLD.held_at IS NOT NULL)
+                   AND NEW.backoff_until IS NULL AND NEW.held_at IS NULL)
 EXECUTE FUNCTION vibe_job_due()
 """,
 )

@@ -1,9 +1,9 @@
 """Jobs: every change of their status, and all that the store can do with them.
 
-`submissions` makes the rows, `claims` and this module move them: nothing else writes
-`jobs.status`. Each function is one statement or a few in the caller's transaction; the history
-row comes from a trigger in the same transaction. Every write of an attempt names its attempt
-number and is refused with `LeaseLostError` once the job has gone to another.
+`submissions` makes the rows; `claims`, `deadlines`, `moves` and this module move them, and nothing
+else writes `jobs.status`. Each function is one statement or a few in the caller's transaction; the
+history row comes from a trigger in the same transaction. Every write of an attempt names its
+attempt number and is refused with `LeaseLostError` once the job has gone to another.
 """
 
 from __future__ import annotations
@@ -23,21 +23,30 @@ from sqlalchemy import (
     update,
 )
 
-from vibe_tasks.errors import IllegalMoveError, LeaseLostError, UnknownJobError
+from vibe_tasks.errors import LeaseLostError, UnknownJobError
 from vibe_tasks.failures import bounded
-from vibe_tasks.jobs import ENDED, JobStatus, sources
+from vibe_tasks.jobs import JobStatus
 from vibe_tasks.retry import RetryPolicy
 from vibe_tasks.store.claims import claim, claim_next_job, promote
 from vibe_tasks.store.engine import now
 from vibe_tasks.store.job_rows import ended_of, find_job, list_jobs, results_of
+from vibe_tasks.store.moves import (
+    CHORD_ERROR,
+    cancel_job,
+    mark_dead_letter,
+    revive_job,
+    start_body,
+    unblock_job,
+)
 from vibe_tasks.store.schema import has_status, jobs, status
 from vibe_tasks.store.statement import Row, Statement, encoded
 from vibe_tasks.store.submissions import Submitted, submit
 
 __all__ = [
-    "Submitted", "cancel_job", "check_lease", "claim", "claim_next_job", "complete_job",
-    "end_job", "ended_of", "fail_job", "find_job", "list_jobs", "mark_dead_letter", "promote",
-    "results_of", "revive_job", "snooze_job", "submit", "unblock_job",
+    "CHORD_ERROR", "Submitted", "cancel_job", "check_lease", "claim", "claim_next_job",
+    "complete_job", "end_job", "ended_of", "fail_job", "find_job", "list_jobs",
+    "mark_dead_letter", "promote", "results_of", "revive_job", "snooze_job", "start_body", "submit",
+    "unblock_job",
 ]  # fmt: skip
 
 _J = jobs.c
@@ -178,90 +187,3 @@ def _lost(job_id: str, attempt: int, row: Row | None) -> LeaseLostError:
     return LeaseLostError(
         f"attempt {attempt} of job {job_id} is over: the job is {row[1]} in attempt {row[0]}"
     )
-
-
-# --- moves from outside -----------------------------------------------------------------------
-
-_PUBLISHED = case((bindparam("publish") > _ZERO, now()), else_=null())
-
-
-def _from_outside(target: JobStatus, *origins: JobStatus, **values: Any) -> Statement:
-    return Statement(
-        update(jobs)
-        .where(_J.id == _JOB, has_status(*origins))
-        .values(status=status(target), status_updated_at=now(), **values)
-    )
-
-
-_CANCEL = _from_outside(
-    JobStatus.CANCELLED, *sources(JobStatus.CANCELLED),
-    lease_until=null(), dead_at=null(), error=_WHY,
-)  # fmt: skip
-_AS_NEW = {
-    "retry_count": _ZERO, "backoff_until": null(), "published_at": null(), "dead_at": null(),
-    "error": null(), "worker": null(),
-}  # fmt: skip
-_REVIVE = _from_outside(JobStatus.PENDING, JobStatus.FAILED, JobStatus.CANCELLED, **_AS_NEW)
-_REVIVE_BLOCKED = _from_outside(JobStatus.BLOCKED, JobStatus.CANCELLED, **_AS_NEW)
-_UNBLOCK = _from_outside(JobStatus.PENDING, JobStatus.BLOCKED, published_at=_PUBLISHED)
-_MARK_DEAD = Statement(
-    update(jobs)
-    .where(_J.id == _JOB, has_status(*ENDED))
-    .values(dead_at=case((bindparam("dead") > _ZERO, now()), else_=null()))
-)
-
-
-def cancel_job(connection: Connection, job_id: str, reason: str) -> None:
-    """End a job that has not ended; a running attempt loses its lease.
-
-    A dead letter is cancelled too: that is its discard.
-
-    Raises:
-        UnknownJobError: No such job.
-        IllegalMoveError: It has ended already.
-    """
-    _move(connection, _CANCEL, job_id, JobStatus.CANCELLED, why=bounded(reason))
-
-
-def revive_job(connection: Connection, job_id: str, *, blocked: bool = False) -> None:
-    """Give a failed or cancelled job all its attempts back.
-
-    Args:
-        connection: A writing transaction.
-        job_id: The job.
-        blocked: It was cancelled before what it waits for had come: it waits again.
-
-    Raises:
-        UnknownJobError: No such job.
-        IllegalMoveError: It has not failed and was not cancelled.
-    """
-    if blocked:
-        _move(connection, _REVIVE_BLOCKED, job_id, JobStatus.BLOCKED)
-    else:
-        _move(connection, _REVIVE, job_id, JobStatus.PENDING)
-
-
-def unblock_job(connection: Connection, job_id: str, *, published: bool = False) -> None:
-    """Let a blocked job start; `published` as in `submit`.
-
-    Raises:
-        UnknownJobError: No such job.
-        IllegalMoveError: It is not blocked.
-    """
-    _move(connection, _UNBLOCK, job_id, JobStatus.PENDING, publish=int(published))
-
-
-def mark_dead_letter(connection: Connection, job_id: str, *, dead: bool) -> None:
-    """List a job that ended among the dead letters, or take it off that list."""
-    _MARK_DEAD.count(connection, {"job": job_id, "dead": int(dead)})
-
-
-def _move(
-    connection: Connection, statement: Statement, job_id: str, target: JobStatus, **values: Any
-) -> None:
-    if statement.count(connection, {"job": job_id, **values}) == 1:
-        return
-    row = _CURRENT.first(connection, {"job": job_id})
-    if row is None:
-        raise UnknownJobError(f"no job {job_id}")
-    raise IllegalMoveError(f"job {job_id} is {row[1]} and cannot become {target}")

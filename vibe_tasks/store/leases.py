@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, bindparam, not_, select, update
 
 from vibe_tasks.jobs import JobStatus
 from vibe_tasks.store.engine import now
@@ -17,7 +17,11 @@ _BY = bindparam("by", type_=_J.worker.type)
 _RUNNING = has_status(JobStatus.PROCESSING)
 _RENEW = Statement(
     update(jobs)
-    .where(_J.id == bindparam("job", type_=_J.id.type), _RUNNING, _J.worker == _BY)
+    .where(
+        _J.id == bindparam("job", type_=_J.id.type),
+        _RUNNING,
+        _J.attempt == bindparam("of_attempt", type_=_J.attempt.type),
+    )
     .values(lease_until=now() + bindparam("lease"))
 )
 _HELD = (_J.id, _J.attempt, _J.worker, _J.name)
@@ -37,6 +41,8 @@ _LATE = (
     )
     .with_for_update()
 )
+_AT_ONCE = 500
+"""Jobs in one query; both databases bound the parameters of a statement."""
 _HELD_BY = select(*_HELD).where(_RUNNING, _J.worker == _BY)
 
 
@@ -57,11 +63,30 @@ class Held:
     name: str
 
 
-def renew(connection: Connection, worker: str, job_ids: Sequence[str], *, lease: float) -> int:
-    """Renew the leases of these jobs where this worker still holds them; how many."""
+def renew(
+    connection: Connection, attempts: Iterable[tuple[str, int]], *, lease: float
+) -> frozenset[tuple[str, int]]:
+    """Renew the leases of these attempts; those that were taken away.
+
+    One that has completed was not: its process is about to notice that it is done.
+
+    Args:
+        connection: A writing transaction.
+        attempts: Jobs, each with the number of the attempt.
+        lease: Seconds from now until the leases end without another heartbeat.
+    """
     # In one order everywhere: two transactions that share two rows must not lock crosswise.
-    rows = [{"job": job_id, "by": worker, "lease": float(lease)} for job_id in sorted(job_ids)]
-    return _RENEW.many(connection, rows) if rows else 0
+    held = sorted(set(attempts))
+    rows = [{"job": job, "of_attempt": number, "lease": float(lease)} for job, number in held]
+    if not rows or _RENEW.many(connection, rows) == len(rows):
+        return frozenset()
+    kept = has_status(JobStatus.PROCESSING, JobStatus.COMPLETED)
+    taken = set(held)
+    for start in range(0, len(held), _AT_ONCE):
+        some = [job for job, _ in held[start : start + _AT_ONCE]]
+        found = connection.execute(select(_J.id, _J.attempt).where(_J.id.in_(some), kept))
+        taken -= {(row.id, row.attempt) for row in found}
+    return frozenset(taken)
 
 
 def expired(connection: Connection, *, most: int = 100) -> tuple[Held, ...]:
@@ -84,3 +109,11 @@ def _held(rows: Iterable[object]) -> tuple[Held, ...]:
         Held(id=row.id, attempt=row.attempt, worker=row.worker or "", name=row.name)  # type: ignore[attr-defined]
         for row in rows
     )
+
+
+def end_of(connection: Connection, job_id: str, attempt: int) -> tuple[str, str | None] | None:
+    """Status and error of a job whose latest attempt was this one and is over; else None."""
+    row = connection.execute(
+        select(_J.status, _J.error).where(_J.id == job_id, _J.attempt == attempt, not_(_RUNNING))
+    ).first()
+    return None if row is None else (row.status, row.error)

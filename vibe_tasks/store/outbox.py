@@ -7,16 +7,28 @@ sent and is no longer in the broker comes back through `lost`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, func, null, select, update
+from sqlalchemy import (
+    Connection,
+    Row,
+    Text,
+    bindparam,
+    case,
+    exists,
+    func,
+    literal_column,
+    null,
+    select,
+    update,
+)
 
 from vibe_tasks.jobs import JobStatus, Publication
 from vibe_tasks.priority import Priority
 from vibe_tasks.store.claims import promote
 from vibe_tasks.store.engine import now
-from vibe_tasks.store.schema import READY, has_status, jobs
+from vibe_tasks.store.schema import READY, has_status, jobs, lanes
 from vibe_tasks.store.statement import Statement
 
 _J = jobs.c
@@ -31,12 +43,21 @@ _UNSENT = (
     .with_for_update(skip_locked=True)
     .cte("unsent")
 )
+_HAS_RULES = exists().where(lanes.c.lane == _J.lane).correlate(jobs)
+# Jobs of a governed lane wait for their turn, so that no more are sent than there is room for.
 _TAKE = (
     update(jobs)
     .where(_J.seq.in_(select(_UNSENT.c.seq)))
-    .values(published_at=now())
-    .returning(*_MESSAGE)
+    .values(
+        published_at=case((_HAS_RULES, null()), else_=now()),
+        held_at=case((_HAS_RULES, now()), else_=null()),
+        held_for=case((_HAS_RULES, literal_column("'lane'", Text)), else_=_J.held_for),
+    )
+    .returning(*_MESSAGE, _J.published_at)
 )
+BITES = 10
+"""How often `take_unpublished` looks again when all that it took has to wait for its turn."""
+
 _RETURN = Statement(
     update(jobs)
     .where(_J.id == bindparam("job", type_=_J.id.type), _PENDING)
@@ -77,13 +98,17 @@ def shown(args: Iterable[Any], kwargs: dict[str, Any]) -> str:
 def take_unpublished(connection: Connection, *, most: int = 500) -> tuple[Publication, ...]:
     """Undertake to send the messages of due jobs that nobody has sent, most urgent first.
 
-    Of several dispatchers one gets each job. If sending fails, call `give_back`.
+    Of several dispatchers one gets each job. If sending fails, call `give_back`. Jobs of lanes
+    with rules are held instead: `held.give_turns` says when they are to be sent.
     """
     promote(connection)
-    rows = sorted(
-        connection.execute(_TAKE, {"most": most}), key=lambda row: (row.priority, row.seq)
-    )
-    return tuple(publication_of(row) for row in rows)
+    for _ in range(BITES):
+        taken = connection.execute(_TAKE, {"most": most}).all()
+        due = [row for row in taken if row.published_at is not None]
+        if due or len(taken) < most:
+            break
+    due.sort(key=lambda row: (row.priority, row.seq))
+    return tuple(publication_of(row) for row in due)
 
 
 def give_back(connection: Connection, job_ids: Iterable[str]) -> None:
@@ -93,9 +118,19 @@ def give_back(connection: Connection, job_ids: Iterable[str]) -> None:
         _RETURN.many(connection, rows)
 
 
-def seconds_to_next(connection: Connection) -> float | None:
-    """Seconds until the next waiting job is due, zero or less when one is; None without one."""
-    value = connection.execute(_NEXT_DUE).scalar()
+def seconds_to_next(
+    connection: Connection, *, lanes: Collection[str] | None = None
+) -> float | None:
+    """Seconds until the next waiting job is due, zero or less when one is; None without one.
+
+    Args:
+        connection: A connection.
+        lanes: Only of these lanes; None: of all.
+    """
+    if lanes is None:
+        value = connection.execute(_NEXT_DUE).scalar()
+    else:
+        value = connection.execute(_NEXT_DUE.where(_J.lane.in_(sorted(lanes)))).scalar()
     return None if value is None else float(value)
 
 
@@ -157,3 +192,13 @@ def forget_sent(connection: Connection) -> int:
     """The broker is known to be empty: all messages are to be sent again; how many."""
     gone = update(jobs).where(READY, _J.published_at.is_not(None)).values(published_at=None)
     return connection.execute(gone).rowcount
+
+
+def sent(connection: Connection, lane: str) -> dict[Priority, int]:
+    """Jobs of this lane that may start and whose message was sent, by priority."""
+    rows = connection.execute(
+        select(_J.priority, func.count())
+        .where(READY, _J.lane == lane, _J.published_at.is_not(None))
+        .group_by(_J.priority)
+    )
+    return {Priority(priority): count for priority, count in rows}

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, func, insert, select, text, update
+from sqlalchemy import Connection, bindparam, func, insert, null, select, text, update
 
 from vibe_tasks.errors import UnknownJobError
 from vibe_tasks.pipeline import TaskStatus
@@ -169,8 +169,11 @@ def task_counts(connection: Connection, plan_id: str) -> dict[str, int]:
 
 
 def set_plan_status(connection: Connection, plan_id: str, status: str) -> bool:
-    """Change a plan's status; whether it was another before."""
-    ended = None if status == "running" else now()
+    """Change a plan's status; whether it was another before.
+
+    A plan that had ended and is replaced keeps the time of its end.
+    """
+    ended = {"running": null(), "replaced": func.coalesce(_P.ended_at, now())}.get(status, now())
     return (
         connection.execute(
             update(plans)
@@ -178,6 +181,26 @@ def set_plan_status(connection: Connection, plan_id: str, status: str) -> bool:
             .values(status=status, ended_at=ended)
         ).rowcount
         == 1
+    )
+
+
+def move_branch(connection: Connection, plan: Mapping[str, str], aside: str) -> None:
+    """Note that a branch was set aside; it was that of the plan which was replaced last.
+
+    Args:
+        connection: A writing transaction.
+        plan: `name`, `repo` and `branch` of the plan that takes its place.
+        aside: What the branch is called now.
+    """
+    last = (
+        select(_P.id)
+        .where(_P.name == plan["name"], _P.repo == plan["repo"], _P.status == "replaced")
+        .order_by(_P.created_at.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    connection.execute(
+        update(plans).where(_P.id == last, _P.branch == plan["branch"]).values(branch=aside)
     )
 
 
@@ -223,6 +246,17 @@ _HEADING = select(_P.id, _P.name, _P.plan_dir, _P.repo, _P.base_commit, _P.branc
     _P.id == bindparam("plan")
 )
 _SPEC = select(_T.spec).where(_T.plan_id == bindparam("plan"), _T.id == bindparam("task"))
+
+
+def dead_letters(connection: Connection, plan_id: str, *, limit: int) -> tuple[str, ...]:
+    """Ids of a plan's dead letters, oldest first."""
+    statement = (
+        select(_J.id)
+        .where(_J.plan_id == plan_id, _J.dead_at.is_not(None))
+        .order_by(_J.dead_at)
+        .limit(limit)
+    )
+    return tuple(connection.execute(statement).scalars())
 
 
 def plan_heading(connection: Connection, plan_id: str) -> dict[str, Any]:

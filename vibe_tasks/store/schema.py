@@ -143,6 +143,7 @@ jobs = Table(
     Column("concurrency_key", Text),
     Column("start_by", Double),
     Column("held_at", Double),
+    Column("held_for", Text),
     Column("canvas", Json),
     Column("plan_id", Text),
     Column("task_id", Text),
@@ -167,10 +168,13 @@ def has_status(*values: JobStatus) -> ColumnElement[bool]:
     return jobs.c.status == wanted[0] if len(wanted) == 1 else jobs.c.status.in_(wanted)
 
 
-READY = and_(has_status(JobStatus.PENDING), jobs.c.backoff_until.is_(None))
-"""The condition of a job that may start now. Jobs whose wait is over become so by `promote`."""
+READY = and_(
+    has_status(JobStatus.PENDING), jobs.c.backoff_until.is_(None), jobs.c.held_at.is_(None)
+)
+"""The condition of a job that may start now. Jobs whose wait is over become so by `promote`, held
+ones when they get their turn (`turns`)."""
 
-_READY = text("status = 'pending' AND backoff_until IS NULL")
+_READY = text("status = 'pending' AND backoff_until IS NULL AND held_at IS NULL")
 
 # The order in which jobs of a lane start; holds ready jobs alone, so that ten thousand jobs
 # with a countdown of an hour cost a claim nothing.
@@ -196,8 +200,9 @@ Index(
     sqlite_where=_UNPUBLISHED,
     postgresql_where=_UNPUBLISHED,
 )
-# What is held back, in the order in which it gets its turn.
-_HELD = text("status = 'pending' AND held_at IS NOT NULL")
+# What is held back by its lane, in the order in which it gets its turn. What waits for its key has
+# an index of its own: ten thousand jobs of one busy key cost a lane's turn nothing.
+_HELD = text("status = 'pending' AND held_for = 'lane'")
 Index(
     "idx_jobs_held",
     jobs.c.lane,
@@ -206,7 +211,7 @@ Index(
     sqlite_where=_HELD,
     postgresql_where=_HELD,
 )
-_HELD_BY_KEY = text("status = 'pending' AND held_at IS NOT NULL AND concurrency_key IS NOT NULL")
+_HELD_BY_KEY = text("status = 'pending' AND held_for = 'key'")
 Index(
     "idx_jobs_held_key",
     jobs.c.concurrency_key,
@@ -305,6 +310,33 @@ lanes = Table(
     Column("tokens_at", Double, nullable=False),
     CheckConstraint("concurrency_limit > 0", name="lane_concurrency_limit"),
     CheckConstraint("rate_limit > 0", name="lane_rate_limit"),
+)
+
+upkeep = Table(
+    "upkeep",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("looked_at", Double, nullable=False),
+    Column("patient_until", Double, nullable=False),
+)
+
+chords = Table(
+    "chords",
+    metadata,
+    Column("group_id", Text, primary_key=True),
+    Column("body_id", Text, nullable=False),
+    Column("members", Json, nullable=False),
+    Column("missing", Integer, nullable=False),
+    Column("takes_results", Integer, nullable=False),
+)
+
+# Results of members that are plain Celery tasks; those of jobs are in their rows.
+chord_results = Table(
+    "chord_results",
+    metadata,
+    Column("group_id", Text, ForeignKey("chords.group_id", ondelete="CASCADE"), primary_key=True),
+    Column("member_id", Text, primary_key=True),
+    Column("result", Json),
 )
 
 events = Table(

@@ -117,6 +117,7 @@ def give_up(connection: Connection, text: str, error: BaseException) -> NoReturn
     lost = dialect.is_disconnect(error, driver(connection), None)
     if lost:
         connection.invalidate(error)
+        connection.engine.dispose()  # a server that was restarted has closed the idle ones too
     raise DBAPIError.instance(
         text, None, error, errors, connection_invalidated=lost, dialect=dialect
     ) from error

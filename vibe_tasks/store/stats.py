@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, func, or_, select
 
@@ -22,11 +22,13 @@ class QueueStats:
         lanes: For each lane with jobs, the number of jobs by status.
         oldest_pending_seconds: For each lane with due jobs, how long the oldest has been due.
         dead_letters: Jobs in the dead-letter view.
+        due: For each lane with due jobs, how many they are.
     """
 
     lanes: Mapping[str, Mapping[str, int]]
     oldest_pending_seconds: Mapping[str, float]
     dead_letters: int
+    due: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def by_status(self) -> dict[str, int]:
@@ -43,7 +45,11 @@ def get_queue_stats(connection: Connection, *, lane: str | None = None) -> Queue
     counts = select(_J.lane, _J.status, func.count()).group_by(_J.lane, _J.status)
     # A job is due since its status last changed: when it was submitted, returned or unblocked.
     oldest = (
-        select(_J.lane, now() - func.min(func.coalesce(_J.backoff_until, _J.status_updated_at)))
+        select(
+            _J.lane,
+            now() - func.min(func.coalesce(_J.backoff_until, _J.status_updated_at)),
+            func.count(),
+        )
         .where(
             has_status(JobStatus.PENDING),
             or_(_J.backoff_until.is_(None), _J.backoff_until <= now()),
@@ -58,9 +64,10 @@ def get_queue_stats(connection: Connection, *, lane: str | None = None) -> Queue
     lanes: dict[str, dict[str, int]] = {}
     for name, status, number in connection.execute(counts):
         lanes.setdefault(name, {})[status] = number
-    ages = {name: max(0.0, float(age)) for name, age in connection.execute(oldest)}
+    waiting = connection.execute(oldest).all()
     return QueueStats(
         lanes=lanes,
-        oldest_pending_seconds=ages,
+        oldest_pending_seconds={name: max(0.0, float(age)) for name, age, _ in waiting},
         dead_letters=connection.execute(dead).scalar_one(),
+        due={name: number for name, _, number in waiting},
     )

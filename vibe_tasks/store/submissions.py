@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +18,9 @@ from sqlalchemy import (
     select,
 )
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import IntegrityError
 
+from vibe_tasks.errors import DuplicateJobError
 from vibe_tasks.jobs import JobStatus, NewJob
 from vibe_tasks.store.engine import now
 from vibe_tasks.store.schema import LIVE_KEY, jobs
@@ -27,11 +30,15 @@ _J = jobs.c
 _ZERO: ColumnElement[int] = literal_column("0")
 _GIVEN = (
     _J.id, _J.name, _J.kind, _J.lane, _J.priority, _J.effort, _J.status, _J.args,
-    _J.max_retries, _J.retry_base, _J.time_limit, _J.unique_key, _J.canvas, _J.plan_id,
-    _J.task_id, _J.round,
+    _J.max_retries, _J.retry_base, _J.time_limit, _J.unique_key, _J.concurrency_key, _J.canvas,
+    _J.plan_id, _J.task_id, _J.round,
 )  # fmt: skip
 _ROW = {
     **{column.name: bindparam(column.name, type_=column.type) for column in _GIVEN},
+    "start_by": case(
+        (bindparam("within") > _ZERO, now() + bindparam("within")),
+        else_=bindparam("by", type_=_J.start_by.type),
+    ),
     "attempt": _ZERO,
     "retry_count": _ZERO,
     "created_at": now(),
@@ -51,6 +58,9 @@ _LATER = _ROW | {
 }
 _INSERT = Statement(insert(jobs).values(_NOW))
 _INSERT_LATER = Statement(insert(jobs).values(_LATER))
+_ID_IS_TAKEN = re.compile(r"jobs\.id\b|jobs_id_key")
+"""What the two databases say of a second job with the same id."""
+
 _UNLESS_KEY_LIVES = {"index_elements": [_J.unique_key], "index_where": LIVE_KEY}
 
 
@@ -101,8 +111,21 @@ def submit(
             after the commit; the dispatcher leaves them alone for a while.
 
     Raises:
+        DuplicateJobError: A job with one of these ids is in the ledger already.
         TypeError: An argument is no JSON value.
     """
+    try:
+        return _submit(connection, new, published)
+    except IntegrityError as error:
+        if not _ID_IS_TAKEN.search(str(error.orig)):
+            raise
+        what = f"job {new[0].id}" if len(new) == 1 else "one of these jobs"
+        raise DuplicateJobError(f"{what} is in the ledger already") from error
+
+
+def _submit(
+    connection: Connection, new: Sequence[NewJob], published: bool
+) -> tuple[Submitted, ...]:
     rows = [(job, _row(job, published)) for job in new]
     for later, statement in ((False, _INSERT), (True, _INSERT_LATER)):
         batch = [row for job, row in rows if job.unique_key is None and _later(job) is later]
@@ -153,6 +176,9 @@ def _row(job: NewJob, published: bool) -> dict[str, Any]:
         "retry_base": float(job.retry_base),
         "time_limit": job.time_limit,
         "unique_key": job.unique_key,
+        "concurrency_key": job.concurrency_key,
+        "within": float(job.start_within or 0.0),
+        "by": job.start_by,
         "canvas": None if job.canvas is None else encoded(job.canvas),
         "plan_id": job.plan_id,
         "task_id": job.task_id,

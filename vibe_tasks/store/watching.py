@@ -10,9 +10,17 @@ from sqlalchemy import Connection, and_, bindparam, func, or_, select
 from vibe_tasks.errors import UnknownJobError
 from vibe_tasks.jobs import LIVE, JobStatus
 from vibe_tasks.store.engine import now
-from vibe_tasks.store.schema import events, has_status, job_history, jobs, plans, tasks
+from vibe_tasks.store.schema import (
+    events,
+    has_status,
+    job_history,
+    jobs,
+    plans,
+    tasks,
+    worker_health,
+)
 
-_J, _T, _H, _E = jobs.c, tasks.c, job_history.c, events.c
+_J, _T, _H, _E, _W = jobs.c, tasks.c, job_history.c, events.c, worker_health.c
 
 _latest = (
     select(_J.task_id, func.max(_J.seq).label("seq"))
@@ -65,6 +73,10 @@ _LANES_OF = select(_J.lane).where(
     _J.plan_id == bindparam("plan"), has_status(JobStatus.PENDING, JobStatus.PROCESSING)
 )
 _RUNNING = select(_J.id, _J.attempt).where(has_status(JobStatus.PROCESSING))
+
+
+SHORTEST = 6
+"""Characters of a job's id that stand for it; fewer hit by chance what was not meant."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,6 +218,12 @@ def oldest_unsent(connection: Connection) -> float:
     return max(float(age or 0.0) for age in ages)
 
 
+def workers_online(connection: Connection, *, lease: float) -> tuple[str, ...]:
+    """Names of the workers that were heard of within a lease; works on every schema version."""
+    found = select(_W.worker_id).where(_W.status == "online", _W.last_seen >= now() - lease)
+    return tuple(connection.execute(found.distinct().order_by(_W.worker_id)).scalars())
+
+
 def running_attempts(connection: Connection) -> frozenset[tuple[str, int]]:
     """Job and attempt of whatever is in a worker's hands."""
     return frozenset((row.id, row.attempt) for row in connection.execute(_RUNNING))
@@ -215,12 +233,19 @@ def whole_job_id(connection: Connection, text: str) -> str:
     """The id of the job that has this id, or the only one whose id begins like this.
 
     Raises:
-        UnknownJobError: There is none, or more than one.
+        UnknownJobError: There is none, or more than one, or the beginning is too short to be
+            meant.
     """
     # A range, so that the index serves it; U+10FFFF comes after whatever an id goes on with.
     begins = and_(_J.id > text, _J.id < text + "\U0010ffff")
-    wanted = select(_J.id).where(or_(_J.id == text, begins)).order_by(_J.id).limit(2)
+    same = _J.id == text
+    whole = len(text) < SHORTEST
+    wanted = select(_J.id).where(same if whole else or_(same, begins)).order_by(_J.id).limit(2)
     found = list(connection.execute(wanted).scalars())
+    if not found and whole:
+        raise UnknownJobError(
+            f"no job {text}; the beginning of an id has at least {SHORTEST} characters"
+        )
     if not found:
         raise UnknownJobError(f"no job {text}")
     if found[0] != text and len(found) > 1:

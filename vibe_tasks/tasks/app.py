@@ -11,7 +11,7 @@ from celery import Celery
 
 from vibe_tasks.jobs import LANES
 from vibe_tasks.tasks import queues, resources, steps
-from vibe_tasks.tasks.schedule import SCHEDULE
+from vibe_tasks.tasks.schedule import SCHEDULE, shared_beat
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(processName)s"
 
@@ -67,6 +67,12 @@ def make_app() -> Celery:
         imports=["vibe_tasks.tasks.work", "vibe_tasks.tasks.upkeep", *chosen.imports],
         beat_schedule=dict(SCHEDULE),
         beat_schedule_filename=str(resources.home() / "beat-schedule"),
+        **shared_beat(
+            broker,
+            resources.database_url(),
+            lock=chosen.beat_lock_seconds,
+            timeout=chosen.publish_timeout,
+        ),
     )
     steps.install(made)
     return made

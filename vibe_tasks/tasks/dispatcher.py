@@ -1,4 +1,5 @@
-"""The dispatcher: sends what is due, notices what the broker lost, takes back expired leases.
+"""The dispatcher: sends what is due, gives held jobs their turn, ends those past their deadline,
+notices what the broker lost, takes back expired leases.
 
 One look is `dispatch`; beat calls it as a task, the embedded stack runs `main` as a process
 of its own. Any number of dispatchers may look at once.
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import signal
+import sys
 import threading
 from dataclasses import dataclass
 from typing import Any
@@ -15,14 +17,26 @@ from typing import Any
 from celery import Celery
 from kombu.utils.json import loads
 
-from vibe_tasks.flow import attempts
-from vibe_tasks.store import outbox
+from vibe_tasks.errors import InputError, UnavailableError
+from vibe_tasks.flow import attempts, deadlines
+from vibe_tasks.store import held, outbox
 from vibe_tasks.store.engine import DATABASE_ERRORS, Database
-from vibe_tasks.tasks import followers, publisher, resources
+from vibe_tasks.tasks import followers, processes, publisher, resources, steps
 from vibe_tasks.tasks.app import app as application
 from vibe_tasks.tasks.queues import broker_keys
 
 log = logging.getLogger(__name__)
+
+
+SEEKS_IN_GRACE = 5
+"""How often the broker is asked for lost messages within the time that one may be on its way."""
+
+LEDGER_AWAY = 1.0
+"""Seconds between two tries to open the ledger at the start."""
+
+BITES = 10
+"""Batches of messages that one look sends at most: what comes after it, above all the reaping of
+the next look, must not wait for a backlog of fifty thousand."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,40 +47,82 @@ class Dispatched:
         sent: Messages sent.
         lost: Messages found missing in the broker; they are sent by the next look.
         reaped: Attempts taken back because their lease had expired.
-        wait: Seconds to the next due job, None without one.
+        given_up: Jobs cancelled because they had not started by their deadline.
+        wait: Seconds to the next job that is due or may have its turn, 0 where there was more
+            to send than one look does, None without any.
     """
 
     sent: int
     lost: int
     reaped: int
-    wait: float | None
+    given_up: int = 0
+    wait: float | None = None
 
 
-def dispatch(app: Celery, ledger: Database, *, grace: float, reap: bool = True) -> Dispatched:
+def dispatch(
+    app: Celery, ledger: Database, *, grace: float, reap: bool = True, seek: bool = True
+) -> Dispatched:
     """Look once.
+
+    What waits for an answer of the broker is tried once: a broker that hangs holds up a look,
+    and with it the leases of the dead, for no more than a few of its timeouts.
 
     Args:
         app: The application whose broker gets the messages.
         ledger: The ledger.
         grace: Seconds a sent message may go unclaimed before the broker is asked for it.
         reap: Whether to take back expired leases.
+        seek: Whether to look for messages that the broker lost.
     """
-    reaped = attempts.reap(ledger, uniform=resources.uniform) if reap else attempts.Reaped()
-    publisher.publish(app, ledger, reaped.following)
-    followers.tell(app, ledger, reaped.dead)
+    reaped = attempts.reap(
+        ledger, uniform=resources.uniform, late=reap, host=processes.this_host(), gone=steps.is_gone
+    )
+    late = deadlines.give_up_late(ledger)
+    answers = publisher.publish(app, ledger, reaped.following)
+    if answers:
+        answers = followers.tell(app, ledger, [*reaped.dead, *late])
+    sent, more = _send_due(app, ledger) if answers else (0, False)
+    wait: float | None = None
+    if answers and not more:
+        given, more, wait = _give_turns(app, ledger)
+        sent += given
+    lost = find_lost(app, ledger, grace=grace) if answers and seek else 0
+    with ledger.read() as connection:
+        waits = [each for each in (wait, outbox.seconds_to_next(connection)) if each is not None]
+    return Dispatched(
+        sent=sent, lost=lost, reaped=reaped.taken, given_up=len(late),
+        wait=0.0 if more else min(waits, default=None),
+    )  # fmt: skip
+
+
+def _send_due(app: Celery, ledger: Database) -> tuple[int, bool]:
+    """Send what nobody has sent; how many messages, and whether there is more."""
     sent = 0
-    while True:
+    for _ in range(BITES):
         with ledger.begin() as connection:
             due = outbox.take_unpublished(connection)
-        if not due:
-            break
-        if not publisher.publish(app, ledger, due):
-            break
+        if not due or not publisher.publish(app, ledger, due):
+            return sent, False
         sent += len(due)
-    lost = find_lost(app, ledger, grace=grace)
-    with ledger.read() as connection:
-        wait = outbox.seconds_to_next(connection)
-    return Dispatched(sent=sent, lost=lost, reaped=reaped.taken, wait=wait)
+    return sent, True
+
+
+def _give_turns(app: Celery, ledger: Database) -> tuple[int, bool, float | None]:
+    """Send what was held and may start; how many messages, whether there is more, and the seconds
+    until a lane's rate allows another.
+    """
+    sent = 0
+    for _ in range(BITES):
+        with ledger.read() as connection:
+            if not held.any_held(connection):
+                return sent, False, None
+        with ledger.begin() as connection:
+            turns = held.give_turns(connection)
+            messages = outbox.publications(connection, turns.job_ids)
+        if not publisher.publish(app, ledger, messages) or not turns.more:
+            return sent + len(messages), False, turns.wait
+        sent += len(messages)
+    return sent, True, None
 
 
 def find_lost(app: Celery, ledger: Database, *, grace: float) -> int:
@@ -116,7 +172,28 @@ def main() -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    run(application, resources.ledger(), stop)
+    try:
+        ledger = wait_for_ledger(stop)
+    except InputError as error:
+        sys.stderr.write(f"vibe: {error}\n")
+        raise SystemExit(2) from error
+    if ledger is not None:
+        run(application, ledger, stop)
+
+
+def wait_for_ledger(stop: threading.Event) -> Database | None:
+    """The ledger, once it answers; None when `stop` is set before.
+
+    Raises:
+        InputError: It answers, and cannot be used: its schema is of another version.
+    """
+    while not stop.is_set():
+        try:
+            return resources.ledger()
+        except UnavailableError as error:
+            log.warning("ledger away, next look in %.1f s: %s", LEDGER_AWAY, error)
+            stop.wait(LEDGER_AWAY)
+    return None
 
 
 class Patience:
@@ -126,36 +203,45 @@ class Patience:
     held us up; every lease has run out, and none of the workers is gone.
 
     Args:
-        lease: Seconds of a lease; a heartbeat comes at each third of it.
-        now: Epoch seconds at the start.
+        lease: Seconds of a lease; a heartbeat comes at each quarter of it.
+        now: Epoch seconds at the end of the last look, or at the start.
+        until: Epoch seconds until which an earlier pause asks for patience.
     """
 
-    def __init__(self, lease: float, *, now: float) -> None:
-        self._beat = lease / 3
-        self._seen = now
-        self._until = now
+    def __init__(self, lease: float, *, now: float, until: float | None = None) -> None:
+        self._beat = lease / 4
+        self.seen = now
+        self.until = now if until is None else until
 
     def over(self, now: float) -> bool:
         """Whether leases may be taken back in a look that begins now."""
-        if now - self._seen > self._beat:
-            self._until = now + 1.5 * self._beat
-            self._seen = now
-        return now >= self._until
+        set_back = self.until - now > 2 * self._beat
+        if now - self.seen > self._beat or set_back:
+            self.until = now + 1.5 * self._beat
+            self.seen = now
+        return now >= self.until
 
     def looked(self, now: float) -> None:
         """A look that began at this time has come to its end."""
-        self._seen = max(self._seen, now)
+        self.seen = max(self.seen, now)
 
 
 def run(app: Celery, ledger: Database, stop: threading.Event) -> None:
     """Look every `dispatch_seconds`, sooner when a job is due sooner, until `stop` is set."""
     settings = resources.settings()
     patience = Patience(settings.lease_seconds, now=resources.wall_clock())
+    sought = -settings.republish_seconds
     while not stop.is_set():
         wait = settings.dispatch_seconds
         now = resources.wall_clock()
+        # A look through all that is in the broker costs the more the longer its queues are.
+        seek = resources.monotonic() - sought >= settings.republish_seconds / SEEKS_IN_GRACE
+        if seek:
+            sought = resources.monotonic()
         try:
-            done = dispatch(app, ledger, grace=settings.republish_seconds, reap=patience.over(now))
+            done = dispatch(
+                app, ledger, grace=settings.republish_seconds, reap=patience.over(now), seek=seek
+            )
             patience.looked(resources.wall_clock())
             if done.wait is not None:
                 wait = min(wait, max(0.01, done.wait))

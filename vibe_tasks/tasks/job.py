@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
+from functools import partial
 from typing import Any, overload
 
 from vibe_tasks.errors import InputError
 from vibe_tasks.priority import parse_priority
 from vibe_tasks.tasks import resources
 from vibe_tasks.tasks.app import app
+from vibe_tasks.tasks.keys import KeyPattern
+from vibe_tasks.tasks.options import deadline_of, key_of
 from vibe_tasks.tasks.queues import check_lane, lane_queue
 from vibe_tasks.tasks.task import LedgerTask
 
@@ -27,6 +31,8 @@ def job(
     max_retries: int | None = None,
     retry_base: float | None = None,
     time_limit: float | None = None,
+    expires: float | datetime | None = None,
+    concurrency_key: str | None = None,
     **celery_options: Any,
 ) -> Callable[[Callable[..., Any]], LedgerTask]: ...
 def job(
@@ -39,6 +45,8 @@ def job(
     max_retries: int | None = None,
     retry_base: float | None = None,
     time_limit: float | None = None,
+    expires: float | datetime | None = None,
+    concurrency_key: str | None = None,
     **celery_options: Any,
 ) -> Any:
     """Make a durable Celery task of a function, plain or `async def`.
@@ -51,6 +59,9 @@ def job(
         max_retries: The failure of this number is a job's last; None: the setting's.
         retry_base: Seconds; after failure n a job waits about `retry_base * 2**n`.
         time_limit: Seconds an attempt may take; then its process is ended.
+        expires: Seconds, or a moment, by which a job must have started; else it is cancelled.
+        concurrency_key: One job with this key runs at a time, on all hosts together. `{name}`
+            stands for the argument of that name: `repo-{repo}`.
         celery_options: Anything else that `app.task` takes (`name`, `bind`, …).
 
     Raises:
@@ -68,13 +79,22 @@ def job(
         urgency = parse_priority(priority)
     except ValueError as error:
         raise InputError(str(error)) from error
+    deadline_of({"expires": expires})
+    key_of({"concurrency_key": concurrency_key}, "concurrency_key")
     serve(check_lane(lane))
     options: dict[str, Any] = {
         "base": LedgerTask, "lane": lane, "urgency": urgency, "effort": effort,
         "max_retries": resources.settings().max_retries if max_retries is None else max_retries,
-        "retry_base": retry_base, "time_limit": time_limit, **celery_options,
+        "retry_base": retry_base, "time_limit": time_limit, "expires": expires, **celery_options,
     }  # fmt: skip
-    return app.task(**options)
+    if concurrency_key is None:
+        return app.task(**options)
+
+    def decorate(body: Callable[..., Any]) -> LedgerTask:
+        called = partial(body, None) if options.get("bind") else body
+        return app.task(**options, key_pattern=KeyPattern(concurrency_key, called))(body)
+
+    return decorate
 
 
 def serve(lane: str) -> None:

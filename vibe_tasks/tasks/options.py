@@ -15,7 +15,10 @@ from vibe_tasks.errors import InputError
 from vibe_tasks.suggestion import did_you_mean
 from vibe_tasks.tasks.queues import check_lane
 
-OURS = ("countdown", "eta", "lane", "priority", "queue", "time_limit", "unique_key")
+OURS = (
+    "concurrency_key", "countdown", "eta", "expires", "lane", "priority", "queue", "time_limit",
+    "unique_key",
+)  # fmt: skip
 
 CANVAS = {
     "link": "callbacks",
@@ -105,13 +108,48 @@ def moment_of(options: Mapping[str, Any]) -> float | None:
         InputError: It is no moment.
     """
     eta = options.get("eta")
-    if eta is None:
-        return None
+    return None if eta is None else _moment("eta", eta)
+
+
+def key_of(options: Mapping[str, Any], name: str) -> str | None:
+    """A key, such as `unique_key`; None where none is given.
+
+    Raises:
+        InputError: It is no text, or an empty one.
+    """
+    key = options.get(name)
+    if key is not None and (not isinstance(key, str) or not key):
+        raise InputError(f"{name} must be a text and not empty, got {key!r}")
+    return key
+
+
+def deadline_of(options: Mapping[str, Any]) -> tuple[float | None, float | None]:
+    """Celery's `expires`: when to give up a job that has not started.
+
+    Returns:
+        Seconds from the submission, or a moment in epoch seconds; the other is None, and both
+        where none is given.
+
+    Raises:
+        InputError: It is neither a number of seconds above zero nor a moment.
+    """
+    expires = options.get("expires")
+    if expires is None:
+        return None, None
+    if isinstance(expires, int | float):
+        seconds = _seconds("expires", expires)
+        if not seconds > 0:
+            raise InputError(f"expires must be above zero, got {expires!r}")
+        return seconds, None
+    return None, _moment("expires", expires)
+
+
+def _moment(name: str, value: Any) -> float:
     try:
-        moment = datetime.fromisoformat(eta) if isinstance(eta, str) else eta
+        moment = datetime.fromisoformat(value) if isinstance(value, str) else value
         return float((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
     except (AttributeError, ValueError, OverflowError) as error:
-        raise InputError(f"eta must be a datetime or its ISO text, got {eta!r}") from error
+        raise InputError(f"{name} must be a datetime or its ISO text, got {value!r}") from error
 
 
 def _seconds(name: str, value: Any) -> float:

@@ -12,18 +12,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from celery import Celery
-from kombu.exceptions import KombuError, OperationalError
-from redis.exceptions import RedisError
 
 from vibe_tasks.jobs import Publication
 from vibe_tasks.store import outbox
-from vibe_tasks.store.engine import Database
-from vibe_tasks.tasks.queues import broker_priority
+from vibe_tasks.store.engine import DATABASE_ERRORS, Database
+from vibe_tasks.store.retries import reason
+from vibe_tasks.tasks import resources
+from vibe_tasks.tasks.queues import BROKER_ERRORS, broker_priority
 
 log = logging.getLogger(__name__)
-
-BROKER_ERRORS = (KombuError, OperationalError, RedisError, OSError)
-"""What a broker that is away, full or read-only raises through kombu."""
 
 OURS = "ledger_job"
 """Header of messages whose job is in the ledger. Without it the producer was plain Celery, such
@@ -32,23 +29,71 @@ as `send_task` by name, and the worker writes the job."""
 BATCH = 500
 """Messages in one round trip."""
 
+REST = 3.0
+"""Seconds for which a process does not ask a broker that did not answer."""
+
 
 def publish(app: Celery, ledger: Database, publications: Sequence[Publication]) -> bool:
     """Send these messages in as few round trips as can be; whether it worked.
 
     What could not be sent goes back to the outbox. Where the broker took a part of a batch,
     some messages are sent again later; the claim drops the second delivery.
+
+    After a failure the broker is not asked for `REST` seconds: who submits a thousand jobs waits
+    for its answer once in a while, and not a thousand times.
     """
     if not publications:
         return True
+    if _broker.rests(resources.monotonic()):
+        _give_back(ledger, publications)
+        return False
     try:
         send(app, publications)
     except BROKER_ERRORS as error:
+        _broker.is_away(resources.monotonic())
         log.warning("broker away, %d jobs wait in the ledger: %s", len(publications), error)
+        _give_back(ledger, publications)
+        return False
+    _broker.is_there()
+    return True
+
+
+def _give_back(ledger: Database, publications: Sequence[Publication]) -> None:
+    def write(_unsure: bool) -> None:
         with ledger.begin() as connection:
             outbox.give_back(connection, [each.id for each in publications])
-        return False
-    return True
+
+    try:
+        resources.retries.call(write)
+    except DATABASE_ERRORS as error:  # they count as sent, and will be found missing
+        log.warning("ledger away: %s", reason(error))
+
+
+class Reach:
+    """Whether a process has lately found the broker away.
+
+    Args:
+        rest: Seconds for which it is not asked again.
+    """
+
+    def __init__(self, *, rest: float) -> None:
+        self._rest = rest
+        self._until: float | None = None
+
+    def rests(self, now: float) -> bool:
+        """Whether it is too early to ask again, at this moment of a monotonic clock."""
+        return self._until is not None and now < self._until
+
+    def is_away(self, now: float) -> None:
+        """It did not answer."""
+        self._until = now + self._rest
+
+    def is_there(self) -> None:
+        """It answered."""
+        self._until = None
+
+
+_broker = Reach(rest=REST)
 
 
 def send(app: Celery, publications: Sequence[Publication]) -> None:

@@ -10,10 +10,15 @@ from __future__ import annotations
 import re
 
 from kombu import Exchange, Queue
+from kombu.exceptions import KombuError, OperationalError
 from kombu.transport.redis import Channel
+from redis.exceptions import RedisError
 
 from vibe_tasks.errors import InputError
 from vibe_tasks.priority import Priority
+
+BROKER_ERRORS = (KombuError, OperationalError, RedisError, OSError)
+"""What a broker that is away, full or read-only raises through kombu."""
 
 LANE_NAME = re.compile(r"[A-Za-z0-9._@-]+")
 

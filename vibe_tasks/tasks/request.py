@@ -1,7 +1,7 @@
-"""What the worker's main process does when a child that ran a job is gone.
+"""What the worker's main process does when a child that ran a job is gone, or is to go.
 
 A child that was killed, by the out-of-memory killer or by a time limit, cannot write how its
-attempt ended; its parent does.
+attempt ended; its parent does, for exactly the attempt that the child ran.
 """
 
 from __future__ import annotations
@@ -13,12 +13,24 @@ from billiard.einfo import ExceptionWithTraceback
 from billiard.exceptions import WorkerLostError
 from celery.worker import state
 from celery.worker.request import Request
+from kombu.asynchronous import get_event_loop
 
-from vibe_tasks.errors import IllegalMoveError, UnknownJobError
+from vibe_tasks.errors import IllegalMoveError, LeaseLostError, UnknownJobError
 from vibe_tasks.flow import attempts, control
-from vibe_tasks.tasks import publisher, resources
+from vibe_tasks.jobs import JobStatus
+from vibe_tasks.store import history, jobs
+from vibe_tasks.store.engine import DATABASE_ERRORS, server_time
+from vibe_tasks.store.retries import reason
+from vibe_tasks.tasks import followers, processes, publisher, resources
+from vibe_tasks.tasks.sheet import Stage, sheet
 
 log = logging.getLogger(__name__)
+
+GRACE = 1.0
+"""Seconds between SIGTERM and SIGKILL for an attempt that was taken away."""
+
+LAST_WORDS = 0.1
+"""Seconds between SIGTERM and SIGKILL at a time limit, as long as billiard's own."""
 
 
 class LedgerRequest(Request):
@@ -36,8 +48,9 @@ class LedgerRequest(Request):
         self.acknowledged = True
 
     def on_timeout(self, soft: bool, timeout: float) -> None:
-        """The time limit is over and the child was killed."""
+        """The time limit is over: end the child and all that it started, then write so."""
         if not soft:
+            end_tree(self.worker_pid)
             self._lost(f"TimeLimitExceeded: {timeout} s")
         super().on_timeout(soft, timeout)
 
@@ -48,24 +61,117 @@ class LedgerRequest(Request):
         error = exc_info.exception
         if isinstance(error, ExceptionWithTraceback):
             error = error.exc
-        if isinstance(error, WorkerLostError | SystemExit | KeyboardInterrupt):
+        gone = isinstance(error, WorkerLostError | SystemExit | KeyboardInterrupt)
+        if gone and not self._already_cancelled:
             self._lost(f"the process that ran it died ({error})")
         return super().on_failure(
             exc_info, send_failed_event=send_failed_event, return_ok=return_ok
         )
 
+    def revoked(self) -> bool:
+        """Whether somebody revoked the task; a revoke that was served is forgotten.
+
+        Workers remember a revoke for hours. A job that was cancelled by it and then retried by
+        hand would be dropped again by each of them.
+        """
+        revoked_at = state.revoked.as_dict().get(self.id) if self.id in state.revoked else None
+        if revoked_at is not None and _cancelled_since(self.id, revoked_at):
+            state.revoked.discard(self.id)
+        return bool(super().revoked())
+
+    def terminate(self, pool: Any, signal: Any = None) -> None:
+        """End the attempt that runs: its job is cancelled, unless that is in other hands by now."""
+        if self._cancel("revoked: terminated", running=True) or self._was_taken_away():
+            self.end(pool, signal=signal)
+
+    def end(self, pool: Any, *, signal: Any = None) -> None:
+        """End the process that runs this, and all that it started; the job is left alone.
+
+        In the event loop's thread: the pool must know that the death is no accident.
+        """
+        pid, hub = self.worker_pid, get_event_loop()
+        if not pid or hub is None or self._already_cancelled:
+            return
+        members = processes.tree_of(pid)
+        self.cancel(pool, signal=signal or "TERM", emit_retry=False)
+        processes.ask_to_end(members[1:])
+        hub.call_later(GRACE, processes.kill, pid, members)
+
     def _announce_revoked(self, reason: str, terminated: bool, signum: str, expired: bool) -> None:
         """Somebody revoked the task: the job is cancelled, whatever worker would get it next."""
-        try:
-            control.cancel_job(resources.ledger(), self.id, f"revoked: {reason}")
-        except (UnknownJobError, IllegalMoveError) as error:
-            log.info("nothing to cancel: %s", error)
+        if not terminated:
+            self._cancel(f"revoked: {reason}", running=False)
         super()._announce_revoked(reason, terminated, signum, expired)
 
+    def _cancel(self, why: str, *, running: bool) -> bool:
+        """Cancel the job while it waits, or the attempt that this request runs; whether so."""
+        entry = sheet().of_process(self.worker_pid) if running and self.worker_pid else None
+        attempt = entry.attempt if entry is not None and entry.job == self.id else None
+        try:
+            control.cancel_job(
+                resources.ledger(), self.id, why,
+                status=JobStatus.PROCESSING if running else JobStatus.PENDING, attempt=attempt,
+            )  # fmt: skip
+        except (UnknownJobError, IllegalMoveError) as error:
+            log.info("nothing to cancel: %s", error)
+            return False
+        except DATABASE_ERRORS as error:
+            log.warning("ledger away, not cancelled: %s", reason(error))
+            return False
+        followers.tell(self.app, resources.ledger(), [self.id])
+        return True
+
+    def _was_taken_away(self) -> bool:
+        entry = sheet().of_process(self.worker_pid) if self.worker_pid else None
+        if entry is None or entry.job != self.id or not entry.attempt:
+            return False
+        try:
+            with resources.ledger().read() as connection:
+                jobs.check_lease(connection, entry.job, entry.attempt)
+        except LeaseLostError:
+            return True
+        except DATABASE_ERRORS as error:
+            log.warning("ledger away, not ended: %s", reason(error))
+        return False
+
     def _lost(self, why: str) -> None:
-        ledger = resources.ledger()
+        """Give back what the child ran; where the ledger is away, the lease runs out."""
+        entry = sheet().of_process(self.worker_pid) if self.worker_pid else None
+        attempt = None
+        if entry is not None and entry.stage is not Stage.CLAIMING:
+            if entry.job != self.id:
+                return  # it had not begun with this job, or had done with it
+            attempt = entry.attempt
         stopped = state.should_terminate not in {None, False}  # a cold shutdown ends the pool
-        following = attempts.lose(
-            ledger, self.id, self.hostname, why, uniform=resources.uniform, counted=not stopped
-        )
+        ledger = resources.ledger()
+        try:
+            following = attempts.lose(
+                ledger, self.id, self.hostname, why, uniform=resources.uniform,
+                attempt=attempt, counted=not stopped,
+            )  # fmt: skip
+        except DATABASE_ERRORS as error:
+            log.warning("ledger away, the attempt's lease will run out: %s", reason(error))
+            return
         publisher.publish(self.app, ledger, following)
+
+
+def end_tree(pid: int) -> None:
+    """End a child and what descends from it: ask, wait a moment, kill."""
+    members = processes.tree_of(pid)
+    processes.ask_to_end(members)
+    end = resources.monotonic() + LAST_WORDS
+    while resources.monotonic() < end and not all(map(processes.is_gone, members)):
+        resources.pause(0.01)
+    processes.kill(pid, members)
+
+
+def _cancelled_since(job_id: str, moment: float) -> bool:
+    """Whether this job was cancelled after this moment of the monotonic clock."""
+    ledger, age = resources.ledger(), resources.monotonic() - moment
+    try:
+        rows, now = history.history_of(ledger, job_id), server_time(ledger)
+    except DATABASE_ERRORS:
+        return False
+    return any(
+        row["status"] == JobStatus.CANCELLED and now - row["timestamp"] <= age for row in rows
+    )

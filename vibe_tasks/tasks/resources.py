@@ -11,7 +11,7 @@ import random
 import tempfile
 import time
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from urllib.parse import quote
@@ -20,6 +20,8 @@ from vibe_tasks.addresses import socket_path
 from vibe_tasks.errors import SchemaError, SettingsError
 from vibe_tasks.settings import Settings, Sourced, read_settings
 from vibe_tasks.store.engine import Database, open_database
+from vibe_tasks.store.retries import Retries
+from vibe_tasks.store.telling import Moved, tell_of
 from vibe_tasks.store.version import create, found_version, require_current
 
 SETTINGS_FILE = "vibe.toml"
@@ -32,6 +34,9 @@ monotonic: Callable[[], float] = time.monotonic
 
 pause: Callable[[float], None] = time.sleep
 """Waits so many seconds; for loops that poll something which cannot wake them."""
+
+retries = Retries(monotonic=time.monotonic, sleep=time.sleep, uniform=random.uniform)
+"""Tries calls of the ledger again, and counts them for this process."""
 
 wall_clock: Callable[[], float] = time.time
 """Epoch seconds, for display and for the broker's side; the ledger has its own clock."""
@@ -115,11 +120,37 @@ def ledger() -> Database:
         SchemaError: It has another schema version.
         UnavailableError: It does not answer.
     """
-    opened = database()
+    return verified(database())
+
+
+def verified(opened: Database) -> Database:
+    """The database, once its schema was looked at and its commits are told to whoever listens.
+
+    Raises:
+        SchemaError: It has another schema version.
+        UnavailableError: It does not answer.
+    """
     try:
         require_current(opened)
     except SchemaError:
         if not opened.is_sqlite or found_version(opened) is not None:
             raise
         create(opened)
+    if opened.is_sqlite:
+        tell: list[Callable[[Sequence[Moved]], None]] = []
+
+        def on_commit(moved: Sequence[Moved]) -> None:
+            if not tell:
+                # A command that only reads shall not wait for the broker's libraries.
+                from vibe_tasks.tasks import notices  # noqa: PLC0415
+
+                tell.append(
+                    notices.teller(
+                        opened, broker_url(), patience=settings().publish_timeout,
+                        monotonic=monotonic,
+                    )
+                )  # fmt: skip
+            tell[0](moved)
+
+        tell_of(opened, on_commit)
     return opened

@@ -1,7 +1,7 @@
 """Results of jobs come from the ledger; Redis keeps only what Celery has beside jobs.
 
-A job's status, result and error are in its row already, so nothing is written twice. Group
-and chord bookkeeping, and results of plain Celery tasks, stay with Celery's Redis backend.
+A job's status, result and error are in its row already, so nothing is written twice. Chords are
+in the ledger too. Groups, and results of plain Celery tasks, stay with Celery's Redis backend.
 """
 
 from __future__ import annotations
@@ -13,13 +13,17 @@ from typing import Any
 from celery import states
 from celery.backends.base import SyncBackendMixin
 from celery.backends.redis import RedisBackend
-from celery.exceptions import TaskRevokedError
+from celery.canvas import maybe_signature
+from celery.exceptions import ChordError, TaskRevokedError
 from celery.exceptions import TimeoutError as CeleryTimeout
 
 from vibe_tasks.errors import AttemptError
-from vibe_tasks.jobs import JobStatus
-from vibe_tasks.store.jobs import ended_of, results_of
-from vibe_tasks.tasks import resources
+from vibe_tasks.flow import chords
+from vibe_tasks.jobs import JobStatus, Publication
+from vibe_tasks.store import chords as chord_rows
+from vibe_tasks.store.jobs import CHORD_ERROR, ended_of, results_of
+from vibe_tasks.tasks import follow, resources
+from vibe_tasks.tasks.publisher import publish
 
 FIRST_LOOK = 0.002
 LONGEST_BETWEEN_LOOKS = 0.1
@@ -95,6 +99,56 @@ class LedgerBackend(SyncBackendMixin, RedisBackend):
             task_id, result, state, traceback=traceback, request=request, **kwargs
         )
 
+    # --- chords ---
+
+    def apply_chord(self, header_result_args: Any, body: Any, **options: Any) -> None:
+        """Write a chord into the ledger, before its members are sent."""
+        group_id, members = header_result_args[:2]
+        if not follow.open_chord(self.app, resources.ledger(), group_id, members, body):
+            super().apply_chord(header_result_args, body, **options)
+
+    def set_chord_size(self, group_id: str, chord_size: int) -> None:
+        """How many members a chord has; the ledger counts its own."""
+        if self._body_of(group_id) is None:
+            super().set_chord_size(group_id, chord_size)
+
+    def add_to_chord(self, group_id: str, result: Any) -> Any:
+        """One more member, from inside of one."""
+        with resources.ledger().begin() as connection:
+            added = chord_rows.add_member(connection, group_id, result.id)
+        return None if added else super().add_to_chord(group_id, result)
+
+    def on_chord_part_return(
+        self, request: Any, state: str, result: Any, propagate: Any = None, **options: Any
+    ) -> None:
+        """A member has ended whose end was not written together with the chord's."""
+        group_id = request.group
+        body_id = group_id and self._body_of(group_id)
+        if not body_id:
+            super().on_chord_part_return(request, state, result, propagate, **options)
+            return
+        if state != states.SUCCESS:
+            body = maybe_signature(request.chord, app=self.app)
+            with resources.ledger().begin() as connection:
+                chords.fail_body(connection, body_id, f"member {request.id}: {result}")
+            try:
+                raise ChordError(f"member {request.id}: {result!r}")  # noqa: TRY301
+            except ChordError as error:  # Celery wants it with its traceback
+                self.chord_error_from_stack(body, error)
+            return
+        lane = (request.delivery_info or {}).get("routing_key") or "code"
+        following: Sequence[Publication] | None = ()
+        with resources.ledger().begin() as connection:
+            if chord_rows.keep_result(connection, group_id, request.id, result):
+                following = chords.member_completed(connection, group_id, lane=lane)
+        publish(self.app, resources.ledger(), following or ())
+
+    def _body_of(self, group_id: str) -> str | None:
+        with resources.ledger().read() as connection:
+            return chord_rows.body_of(connection, group_id)
+
+    # --- waiting ---
+
     def wait_for(self, task_id: str, timeout: float | None = None, **options: Any) -> Any:
         """Status and result of a task once it has ended.
 
@@ -158,15 +212,21 @@ class LedgerBackend(SyncBackendMixin, RedisBackend):
                     yield task_id, meta
 
     def _over(self, task_ids: Sequence[str]) -> list[str]:
-        with resources.ledger().read() as connection:
-            return ended_of(connection, task_ids)
+        def look(_unsure: bool) -> list[str]:
+            with resources.ledger().read() as connection:
+                return ended_of(connection, task_ids)
+
+        return resources.retries.call(look)
 
     def _look(self, task_ids: list[str]) -> dict[str, dict[str, Any]]:
         return {task_id: _meta(row) for task_id, row in self._rows(task_ids).items()}
 
     def _rows(self, task_ids: list[str]) -> dict[str, Any]:
-        with resources.ledger().read() as connection:
-            return dict(results_of(connection, task_ids))
+        def look(_unsure: bool) -> dict[str, Any]:
+            with resources.ledger().read() as connection:
+                return dict(results_of(connection, task_ids))
+
+        return resources.retries.call(look)
 
 
 def _batches(task_ids: list[str]) -> Iterator[list[str]]:
@@ -181,6 +241,8 @@ def _meta(row: Any) -> dict[str, Any]:
         result = row.result
     elif state == states.FAILURE:
         result = JobFailedError(row.error)
+    elif state == states.REVOKED and (row.error or "").startswith(CHORD_ERROR):
+        state, result = states.FAILURE, ChordError(row.error.removeprefix(CHORD_ERROR))
     elif state == states.REVOKED:
         result = TaskRevokedError(row.error or "cancelled")
     elif row.status == JobStatus.PENDING and row.retry_count:

@@ -8,47 +8,53 @@ import logging
 import os
 import signal
 import sys
-import threading
+from importlib import metadata
 from typing import Any
 
+from billiard import pool as billiard_pool
+from billiard.process import current_process
 from celery import bootsteps, signals
-from celery.worker import state
 
 from vibe_tasks.errors import InputError
 from vibe_tasks.flow import attempts
 from vibe_tasks.store import leases, workers
 from vibe_tasks.store.engine import DATABASE_ERRORS
-from vibe_tasks.tasks import resources
+from vibe_tasks.store.retries import reason
+from vibe_tasks.tasks import followers, processes, publisher, resources, unknown
+from vibe_tasks.tasks.heartbeat import Heartbeat
+from vibe_tasks.tasks.sheet import sheet
 
 log = logging.getLogger(__name__)
 
 PR_SET_PDEATHSIG = 1
 """Linux: prctl(2)."""
 
-CHILDREN_EVERY = 0.5
-"""Seconds between two looks for dead pool processes."""
+LOOK_EVERY = 0.5
+"""Seconds between two looks for dead pool processes, and between two counted turns of the loop."""
+
+LAST_LOOKS = 20
+"""Tenths of a second for which a pool process that ends waits until its main process has read all
+it wrote. billiard waits for 30 s, and once the broker was away it miscounts and waits in vain;
+how jobs ended is in the ledger by then."""
 
 _main_process: int | None = None
 """Id of the worker's main process."""
 
 
 class LedgerStep(bootsteps.StartStopStep):
-    """Refuses to start on a ledger of another version; registers, renews leases, leaves.
-
-    The heartbeat has a thread of its own, so that a busy or blocked event loop does not cost
-    the worker its leases. It renews what the pool really runs: a job whose child is gone
-    loses its lease even when nobody told us.
-    """
+    """Refuses to start on a ledger of another version; registers, beats, leaves."""
 
     requires = ("celery.worker.components:Pool",)
 
     def __init__(self, parent: Any, **kwargs: Any) -> None:
         super().__init__(parent, **kwargs)
-        self._stopped = threading.Event()
-        self._thread: threading.Thread | None = None
-        self._looks: Any = None
+        self._heartbeat: Heartbeat | None = None
+        self._looks: list[Any] = []
         global _main_process  # noqa: PLW0603  one worker in one process
         _main_process = os.getpid()
+        # Set before the pool forks.
+        billiard_pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = LAST_LOOKS
+        sheet()  # made before the pool, whose processes are to share it
         try:
             resources.ledger()
         except InputError as error:
@@ -57,79 +63,104 @@ class LedgerStep(bootsteps.StartStopStep):
 
     def start(self, parent: Any) -> None:
         """Register the worker and begin to renew its leases."""
-        settings = resources.settings()
         queues = parent.app.amqp.queues.consume_from
         for queue in queues.values():
             queue.no_ack = True  # those too that Celery made of a name after `-Q`
-        lanes = list(queues)
-        capacity = settings.worker_capacity or parent.concurrency
-        with resources.ledger().begin() as connection:
-            workers.register(
-                connection, parent.hostname, lanes, tier=settings.worker_tier, capacity=capacity
-            )
-        every = settings.lease_seconds / 3
-        self._thread = threading.Thread(
-            target=self._beat, args=(parent.hostname, every), name="lease-heartbeat", daemon=True
-        )
-        self._thread.start()
-        atexit.register(self._leave, parent.hostname)
+        self._heartbeat = Heartbeat(parent, register(parent, list(queues)))
+        self._heartbeat.start()
+        atexit.register(self._leave)
 
     def register_with_event_loop(self, parent: Any, hub: Any) -> None:
         """Look for dead pool processes more often than Celery's every five seconds.
 
         Celery also hears of a death at once, but looks for its exit code before there is one.
         """
-        if self._looks is not None:
-            self._looks.cancel()  # registered again after the broker was away
+        for look in self._looks:
+            look.cancel()  # registered again after the broker was away
         maintain = getattr(getattr(parent.pool, "_pool", None), "maintain_pool", None)
-        self._looks = maintain and hub.call_repeatedly(CHILDREN_EVERY, maintain)
+        turn = self._heartbeat and self._heartbeat.turn
+        self._looks = [hub.call_repeatedly(LOOK_EVERY, each) for each in (maintain, turn) if each]
 
-    def _leave(self, worker: str) -> None:
+    def _leave(self) -> None:
         """At the end of the process: hand back what the pool did not finish, and sign off.
 
         Not at this step's `stop`: that comes before the pool's, whose jobs need their leases
         until they are done.
         """
-        if os.getpid() != _main_process:
+        if os.getpid() != _main_process or self._heartbeat is None:
             return
-        self._stopped.set()
-        if self._thread is not None:
-            self._thread.join(timeout=5)
+        self._heartbeat.stop()
         try:
-            attempts.interrupt(resources.ledger(), worker, "the worker was stopped")
-            with resources.ledger().begin() as connection:
-                workers.leave(connection, worker)
+            self._heartbeat.leave("the worker was stopped")
         except DATABASE_ERRORS as error:
-            log.warning("could not leave the registry: %s", error)
-
-    def _beat(self, worker: str, every: float) -> None:
-        while not self._stopped.wait(every):
-            running = [request.id for request in list(state.active_requests)]
-            try:
-                with resources.ledger().begin() as connection:
-                    leases.renew(
-                        connection, worker, running, lease=resources.settings().lease_seconds
-                    )
-                    workers.beat(connection, worker, active=len(running))
-            except DATABASE_ERRORS as error:
-                log.warning("heartbeat failed, next try in %.1f s: %s", every, error)
+            log.warning("could not leave the registry: %s", reason(error))
 
 
-def die_with_parent(**_: Any) -> None:
-    """End this pool process when the worker's main process dies, also by SIGKILL.
+def register(worker: Any, lanes: list[str]) -> workers.Registered:
+    """Put a Celery worker into the registry; as what.
+
+    What a dead worker of the same name and host held is taken back. Where one of that name lives,
+    the name stands for no process: each can lose what it holds by its leases alone.
+    """
+    ledger, settings, name = resources.ledger(), resources.settings(), worker.hostname
+    me = processes.identity_of(os.getpid())
+    held: tuple[leases.Held, ...] = ()
+    shared = False
+    with ledger.begin() as connection:
+        before = workers.registered_as(connection, name)
+        if before is not None and is_gone(before):
+            held = leases.held_by(connection, name)
+        elif before is not None and me is not None:
+            shared = before.age <= settings.lease_seconds
+        registered = workers.Registered(
+            worker=name,
+            host=me.host if me else None,
+            process=me.process if me and not shared else None,
+        )
+        workers.register(
+            connection, registered, lanes, tier=settings.worker_tier,
+            capacity=settings.worker_capacity or worker.concurrency, version=_version(),
+        )  # fmt: skip
+    if shared:
+        log.warning("another worker is called %s: give each a name of its own with -n", name)
+    taken = attempts.take_back(ledger, held, uniform=resources.uniform)
+    publisher.publish(worker.app, ledger, taken.following)
+    followers.tell(worker.app, ledger, taken.dead)
+    return registered
+
+
+def is_gone(registered: workers.Registered) -> bool:
+    """Whether the process of a registered worker surely runs no more."""
+    if registered.host is None or registered.process is None:
+        return False
+    return processes.is_gone(processes.Identity(host=registered.host, process=registered.process))
+
+
+def _version() -> str | None:
+    try:
+        return metadata.version("vibe-tasks")
+    except metadata.PackageNotFoundError:  # run from its source
+        return None
+
+
+def begin_pool_process(**_: Any) -> None:
+    """Make this pool process end when the worker's main process dies, also by SIGKILL.
 
     It also leads a process group from now on: at a time limit billiard ends the group of a
     leader, so that nothing of what a job has started runs on.
     """
-    if sys.platform != "linux" or _main_process in {None, os.getpid()}:
+    if _main_process in {None, os.getpid()}:
         return  # a pool without processes of its own sends this signal too
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != _main_process:  # it died before; the id 1 may be our worker in a container
         os._exit(1)
     os.setpgid(0, 0)
+    sheet().take_line(current_process().index)
 
 
 def install(app: Any) -> None:
     """Give an application's workers our boot steps."""
     app.steps["worker"].add(LedgerStep)
-    signals.worker_process_init.connect(die_with_parent, weak=False)
+    signals.worker_process_init.connect(begin_pool_process, weak=False)
+    signals.task_unknown.connect(unknown.refuse, weak=False)

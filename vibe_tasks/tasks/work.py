@@ -1,4 +1,4 @@
-"""Dev, fix, qa and deploy as Celery tasks."""
+"""Dev, fix, qa and deploy as Celery tasks, and what follows a job."""
 
 from __future__ import annotations
 
@@ -13,18 +13,12 @@ from celery.result import AsyncResult
 from vibe_tasks.errors import InputError
 from vibe_tasks.flow.deployment import deploy as deploy_commit
 from vibe_tasks.flow.development import develop
+from vibe_tasks.flow.plan_source import plan_of_one, read_plan
 from vibe_tasks.flow.quality import judge
-from vibe_tasks.flow.submission import (
-    Prepared,
-    Submission,
-    plan_of_one,
-    prepare,
-    read_plan,
-    submit_plan,
-)
+from vibe_tasks.flow.submission import Prepared, Submission, prepare, submit_plan
 from vibe_tasks.flow.workplace import Bench, Following, Workplace, set_up
 from vibe_tasks.jobs import Claim
-from vibe_tasks.tasks import publisher, resources
+from vibe_tasks.tasks import follow, publisher, resources
 from vibe_tasks.tasks.app import app
 from vibe_tasks.tasks.task import LedgerTask
 
@@ -33,7 +27,12 @@ Performance = Callable[[Bench], tuple[Mapping[str, Any], Following]]
 
 def workplace() -> Workplace:
     """What this process brings along."""
-    return Workplace(ledger=resources.ledger(), home=resources.home(), environ=os.environ)
+    return Workplace(
+        ledger=resources.ledger(),
+        home=resources.home(),
+        environ=os.environ,
+        retries=resources.retries,
+    )
 
 
 class PlanTask(LedgerTask):
@@ -122,3 +121,9 @@ def _submit(prepared: Prepared, *, fresh: bool = False) -> Submission:
     submission = submit_plan(ledger, prepared, fresh=fresh)
     publisher.publish(app, ledger, submission.following)
     return submission
+
+
+@app.task(name=follow.NAME, base=LedgerTask, lane="code", kind=follow.KIND, bind=True)
+def apply_following(self: LedgerTask, *args: Any, signature: str, options: str) -> None:
+    """Apply what follows a job and is no single job itself."""
+    follow.apply(self.app, args, signature, options)

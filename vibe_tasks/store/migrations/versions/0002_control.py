@@ -1,4 +1,4 @@
-"""Control at the claim: lanes with limits, concurrency keys, deadlines; notifications."""
+"""Control at the claim (lanes with limits, concurrency keys, deadlines); chords; notifications."""
 
 from __future__ import annotations
 
@@ -12,17 +12,26 @@ down_revision = "0001"
 branch_labels = None
 depends_on = None
 
-JOB_COLUMNS = (("concurrency_key", sa.Text), ("start_by", sa.Double), ("held_at", sa.Double))
+JSON_VALUE = sa.JSON().with_variant(sa.Text(), "sqlite")
+
+JOB_COLUMNS = (
+    ("concurrency_key", sa.Text),
+    ("start_by", sa.Double),
+    ("held_at", sa.Double),
+    ("held_for", sa.Text),
+)
 WORKER_COLUMNS = ("host", "process", "version")
 
-OLD_OUTBOX = "status = 'pending' AND backoff_until IS NULL AND published_at IS NULL"
+OLD_READY = "status = 'pending' AND backoff_until IS NULL"
+OLD_OUTBOX = f"{OLD_READY} AND published_at IS NULL"
 INDEXES = (
+    ("idx_jobs_ready", ["lane", "priority", "seq"], f"{OLD_READY} AND held_at IS NULL"),
     ("idx_jobs_outbox", ["priority", "seq"], f"{OLD_OUTBOX} AND held_at IS NULL"),
-    ("idx_jobs_held", ["lane", "priority", "seq"], "status = 'pending' AND held_at IS NOT NULL"),
+    ("idx_jobs_held", ["lane", "priority", "seq"], "status = 'pending' AND held_for = 'lane'"),
     (
         "idx_jobs_held_key",
         ["concurrency_key", "priority", "seq"],
-        "status = 'pending' AND held_at IS NOT NULL AND concurrency_key IS NOT NULL",
+        "status = 'pending' AND held_for = 'key'",
     ),
     (
         "idx_jobs_busy_key",
@@ -37,6 +46,7 @@ INDEXES = (
     ("idx_jobs_running", ["lane", "lease_until"], "status = 'processing'"),
 )
 OLD_INDEXES = (
+    ("idx_jobs_ready", ["lane", "priority", "seq"], OLD_READY),
     ("idx_jobs_outbox", ["priority", "seq"], OLD_OUTBOX),
     ("idx_jobs_lease", ["lease_until"], "status = 'processing'"),
 )
@@ -61,7 +71,7 @@ BEGIN
       'job_id', left(NEW.id, 500), 'lane', left(NEW.lane, 500),
       'old_status', OLD.status, 'new_status', NEW.status)::text);
   END IF;
-  IF NEW.status = 'pending' AND NEW.backoff_until IS NULL THEN
+  IF NEW.status = 'pending' AND NEW.backoff_until IS NULL AND NEW.held_at IS NULL THEN
     PERFORM vibe_notify_new_job(NEW);
   END IF;
   RETURN NULL;
@@ -89,9 +99,10 @@ BEGIN
 END $$
 """
 DUE_TRIGGER = """
-CREATE TRIGGER trg_job_due AFTER UPDATE OF backoff_until ON jobs
+CREATE TRIGGER trg_job_due AFTER UPDATE OF backoff_until, held_at ON jobs
 FOR EACH ROW WHEN (OLD.status = 'pending' AND NEW.status = 'pending'
-                   AND OLD.backoff_until IS NOT NULL AND NEW.backoff_until IS NULL)
+                   AND (OLD.backoff_until IS NOT NULL OR OLD.held_at IS NOT NULL)
+                   AND NEW.backoff_until IS NULL AND NEW.held_at IS NULL)
 EXECUTE FUNCTION vibe_job_due()
 """
 
@@ -113,6 +124,30 @@ def upgrade() -> None:
         sa.CheckConstraint("rate_limit > 0", name="lane_rate_limit"),
         sa.PrimaryKeyConstraint("lane"),
     )
+    op.create_table(
+        "upkeep",
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("looked_at", sa.Double(), nullable=False),
+        sa.Column("patient_until", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("name"),
+    )
+    op.create_table(
+        "chords",
+        sa.Column("group_id", sa.Text(), nullable=False),
+        sa.Column("body_id", sa.Text(), nullable=False),
+        sa.Column("members", JSON_VALUE, nullable=False),
+        sa.Column("missing", sa.Integer(), nullable=False),
+        sa.Column("takes_results", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("group_id"),
+    )
+    op.create_table(
+        "chord_results",
+        sa.Column("group_id", sa.Text(), nullable=False),
+        sa.Column("member_id", sa.Text(), nullable=False),
+        sa.Column("result", JSON_VALUE, nullable=True),
+        sa.ForeignKeyConstraint(["group_id"], ["chords.group_id"], ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("group_id", "member_id"),
+    )
     _replace_indexes(OLD_INDEXES, INDEXES)
     if op.get_bind().dialect.name == "postgresql":
         for statement in (NOTIFY_NEW_JOB, HISTORY, DUE, DUE_TRIGGER):
@@ -126,6 +161,9 @@ def downgrade() -> None:
         op.get_bind().exec_driver_sql(OLD_HISTORY)
         op.execute("DROP FUNCTION vibe_notify_new_job(jobs)")
     _replace_indexes(INDEXES, OLD_INDEXES)
+    op.drop_table("chord_results")
+    op.drop_table("chords")
+    op.drop_table("upkeep")
     op.drop_table("lanes")
     for name in reversed(WORKER_COLUMNS):
         op.drop_column("worker_health", name)

@@ -1,0 +1,71 @@
+"""What the documents show whole ends well when it is pasted."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.documents import ROOT, Block, blocks
+
+WHO = {
+    f"GIT_{who}_{what}": value
+    for who in ("AUTHOR", "COMMITTER")
+    for what, value in (("NAME", "Me"), ("EMAIL", "me@localhost"))
+}
+BASH = [each for each in blocks("bash") if each.runs]
+
+
+def shown(language: str, page: str, number: int = 0) -> str:
+    """The text of one of a page's blocks, counted from 0 within its language."""
+    return [each for each in blocks(language) if each.where.startswith(f"{page}:")][number].text
+
+
+def pasted(folder: Path, script: str) -> subprocess.CompletedProcess[str]:
+    """Run the lines in an empty folder, where `vibe` is on the PATH and all else is a user's."""
+    programs = folder / "bin"
+    programs.mkdir()
+    command = programs / "vibe"
+    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m vibe_tasks.cli.main "$@"\n')
+    command.chmod(0o755)
+    place = folder / "hello"
+    place.mkdir()
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("VIBE_")}
+    return subprocess.run(
+        ["bash", "-e", "-c", script], cwd=place, capture_output=True, text=True, timeout=120,
+        check=False,
+        env={**kept, **WHO, "PYTHONPATH": str(ROOT), "PATH": f"{programs}:{os.environ['PATH']}"},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("block", BASH, ids=lambda block: block.where)
+def test_a_pasted_script_ends_well(block: Block, tmp_path: Path):
+    """From nothing to a branch, with every task deployed."""
+    done = pasted(tmp_path, block.text)
+    assert done.returncode == 0, done.stderr
+    assert "plan todo-api completed" in done.stdout
+    assert "2 of 2 tasks deployed" in done.stdout
+    assert "Merge api" in done.stdout
+
+
+@pytest.mark.parametrize("page", ["docs/plan-file.md", "docs/agents.md"])
+def test_a_plan_of_a_page_ends_well_with_its_agent(page: str, tmp_path: Path):
+    """The plan of the page, beside the agent that the page names."""
+    script = next(each.text for each in BASH if each.where.startswith("README"))
+    agent = script.split("cat > agent.py <<'END'\n")[1].split("\nEND\n")[0]
+    if page == "docs/agents.md":
+        agent = shown("python", page)
+    lines = [
+        "git init --quiet --initial-branch main",
+        f"cat > agent.py <<'END'\n{agent}\nEND",
+        f"cat > plan.yaml <<'END'\n{shown('yaml', page)}END",
+        "git add agent.py plan.yaml",
+        "git commit --quiet --message 'A plan and its agent'",
+        "vibe run plan.yaml",
+    ]
+    done = pasted(tmp_path, "\n".join(lines))
+    assert done.returncode == 0, done.stderr
+    assert " completed in " in done.stdout

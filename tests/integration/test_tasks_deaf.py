@@ -1,0 +1,74 @@
+"""Workers that are connected and hear nothing, and event loops that do not turn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cluster import Cluster, ready, running_cluster, said
+from tests.half_open import door_to
+from tests.processes import until
+
+SETTINGS = {"VIBE_LEASE_SECONDS": "2", "VIBE_DEAF_SECONDS": "4"}
+NO_WATCHDOG = {"VIBE_LEASE_SECONDS": "1", "VIBE_DEAF_SECONDS": "3600"}
+
+
+@pytest.fixture(scope="module")
+def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    """A dispatcher; each test has a worker of its own."""
+    with running_cluster(request, "sqlite") as made:
+        made.dispatcher()
+        yield made
+
+
+def test_a_worker_whose_connection_is_half_open_gets_a_new_one(cluster: Cluster) -> None:
+    """The other side is gone and nobody said so: it reconnects, and its jobs run again."""
+    add = cluster.jobs.add
+    with door_to(cluster.socket) as door:
+        address = {"VIBE_BROKER_URL": f"redis://127.0.0.1:{door.port}/0"}
+        with cluster.worker("deaf", environ=SETTINGS | address) as worker:
+            assert add.apply_async((1, 2), lane="deaf").get(timeout=10) == 3
+            door.swallow()
+            results = [add.apply_async((number, 1), lane="deaf") for number in range(5)]
+            assert [result.get(timeout=60) for result in results] == [1, 2, 3, 4, 5]
+            assert "reconnecting" in said(worker)
+            assert worker.exit_code() is None
+
+
+def test_without_the_watchdog_it_stays_deaf(cluster: Cluster) -> None:
+    """What the test above shows is the watchdog's work, and not Celery's."""
+    add = cluster.jobs.add
+    with door_to(cluster.socket) as door:
+        address = {"VIBE_BROKER_URL": f"redis://127.0.0.1:{door.port}/0"}
+        with cluster.worker("hung", environ=NO_WATCHDOG | address) as worker:
+            assert add.apply_async((1, 2), lane="hung").get(timeout=10) == 3
+            door.swallow()
+            result = add.apply_async((2, 3), lane="hung")
+            # The dispatcher has sent it again, and so it waits in the broker.
+            until(lambda: cluster.messages("hung") == 1, seconds=20)
+            watched = cluster.start_worker("elsewhere", environ=SETTINGS)
+            ready(watched)  # as long as a worker takes to start, several times `deaf_seconds`
+            assert cluster.status(result.id) == "pending"
+            assert worker.exit_code() is None
+            watched.kill()
+
+
+def test_a_worker_whose_event_loop_is_stuck_ends_and_hands_its_jobs_back(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    """Uncounted, with an exit code that asks for a new start."""
+    log, gate = tmp_path / "log", tmp_path / "gate"
+    with cluster.worker("stuck", environ=SETTINGS) as worker:
+        result = cluster.jobs.hold.apply_async((str(log), str(gate)), lane="stuck")
+        until(log.exists)
+        cluster.app.control.broadcast("block_event_loop")
+        until(lambda: worker.exit_code() is not None, seconds=60)
+        assert worker.exit_code() == 75
+        assert "its event loop does not turn" in said(worker)
+    row = cluster.until(result.id, "pending")
+    assert (row["attempt"], row["retry_count"]) == (1, 0)
+    gate.touch()
+    with cluster.worker("stuck"):
+        assert result.get(timeout=20) == "started"

@@ -1,0 +1,208 @@
+"""`vibe jobs claim`, `heartbeat`, `complete` and `fail`: jobs for workers in any language.
+
+A worker that is a shell script, or a program in another language, claims a job, keeps its lease
+while it works, and says how it ended. The attempt's number goes along each time: a worker that
+was away for too long is refused.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from vibe_tasks.cli.commands import Command
+from vibe_tasks.cli.ledger import storage_trouble
+from vibe_tasks.cli.printing import json_option, moment, note, print_json, short_id
+from vibe_tasks.errors import InputError, LeaseLostError
+from vibe_tasks.jobs import Claim
+from vibe_tasks.store.job_rows import find_job
+from vibe_tasks.store.watching import whole_job_id
+from vibe_tasks.tasks.job_queue import JobQueue
+
+REFUSED = 1
+"""Exit code where there is no job, or the attempt is over."""
+
+Seconds = click.FloatRange(min=0, min_open=True)
+
+attempt_option = click.option(
+    "--attempt", type=click.IntRange(min=1), required=True, metavar="N",
+    help="The attempt, as the claim named it.",
+)  # fmt: skip
+lease_option = click.option(
+    "--lease", type=Seconds, metavar="SECONDS",
+    help="Time until it counts as lost without a heartbeat; default: VIBE_LEASE_SECONDS.",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """An attempt that was claimed by an earlier command."""
+
+    id: str
+    attempt: int
+
+
+@click.command(
+    cls=Command,
+    example="vibe jobs claim reports --wait 60 --json",
+)
+@click.argument("lanes", metavar="LANE...", nargs=-1, required=True)
+@click.option("--worker", metavar="NAME", help="Who takes it; default: cli@HOST.")
+@click.option(
+    "--wait", type=click.FloatRange(min=0), default=0.0, metavar="SECONDS",
+    help="Wait so long for a job.",
+)  # fmt: skip
+@lease_option
+@json_option
+def claim(
+    lanes: tuple[str, ...], worker: str | None, wait: float, lease: float | None, as_json: bool
+) -> int:
+    """Take the most urgent due job of the first LANE that has one, for one attempt.
+
+    Without a job, or when none comes in time, nothing is printed and the exit code is 1. Whoever
+    claims a job ends it, with `vibe jobs complete` or `vibe jobs fail`; after the lease it counts
+    as failed.
+    """
+    name = worker or f"cli@{socket.gethostname()}"
+    with storage_trouble(), JobQueue(worker=name, lease=lease) as queue:
+        taken = queue.claim(*lanes, wait=wait)
+        if taken is None:
+            queue.tidy(*lanes)
+            return REFUSED
+        with queue.ledger.read() as connection:
+            row = find_job(connection, taken.id)
+    if as_json:
+        print_json(_told(taken, row))
+        return 0
+    click.echo(
+        f"claimed {taken.id} attempt {taken.attempt}: {taken.name}, "
+        f"until {moment(row['lease_until'])}"
+    )
+    return 0
+
+
+@click.command(
+    cls=Command,
+    example="vibe jobs heartbeat 1b9d6bcd --attempt 1",
+)
+@click.argument("job_id", metavar="ID")
+@attempt_option
+@lease_option
+@json_option
+def heartbeat(job_id: str, attempt: int, lease: float | None, as_json: bool) -> int:
+    """Renew the lease of a job that takes longer; call it every third of the lease."""
+    with _fenced() as said, JobQueue() as queue:
+        held = _held(queue, job_id, attempt)
+        until = queue.heartbeat(held, lease=lease)
+        told = {"job_id": held.id, "lease_until": until}
+        said.append(_line(told) if as_json else f"until {moment(until)}")
+    return _say(said)
+
+
+@click.command(
+    cls=Command,
+    example="vibe jobs complete 1b9d6bcd --attempt 1 --result '{\"pages\": 12}'",
+)
+@click.argument("job_id", metavar="ID")
+@attempt_option
+@click.option(
+    "--result", "text", default="null", metavar="JSON",
+    help="The result, a JSON value; - reads it from standard input.",
+)  # fmt: skip
+@json_option
+def complete(job_id: str, attempt: int, text: str, as_json: bool) -> int:
+    """Record the result of a job that you have claimed; what needs it goes on."""
+    result = _parsed(sys.stdin.read() if text == "-" else text)
+    with _fenced() as said, JobQueue() as queue:
+        held = _held(queue, job_id, attempt)
+        queue.complete(held, result)
+        words = f"completed {short_id(held.id)}"
+        said.append(_line({"completed": [held.id]}) if as_json else words)
+    return _say(said)
+
+
+@click.command(
+    cls=Command,
+    example='vibe jobs fail 1b9d6bcd --attempt 1 --error "no paper" --retry-after 60',
+)
+@click.argument("job_id", metavar="ID")
+@attempt_option
+@click.option("--error", required=True, metavar="TEXT", help="What went wrong.")
+@click.option("--permanent", is_flag=True, help="Do not try again.")
+@click.option(
+    "--retry-after", type=click.FloatRange(min=0), metavar="SECONDS",
+    help="Time to the next attempt, instead of the retry policy's.",
+)  # fmt: skip
+@json_option
+def fail(
+    job_id: str,
+    attempt: int,
+    error: str,
+    *,
+    permanent: bool,
+    retry_after: float | None,
+    as_json: bool,
+) -> int:
+    """Count a failure of a job that you have claimed, and say whether it will run again."""
+    with _fenced() as said, JobQueue() as queue:
+        held = _held(queue, job_id, attempt)
+        again = queue.fail(held, error, permanent=permanent, retry_after=retry_after)
+        ending = "it will run again" if again else "a dead letter"
+        told = {"job_id": held.id, "will_retry": again}
+        said.append(_line(told) if as_json else f"failed {short_id(held.id)}: {ending}")
+    return _say(said)
+
+
+@contextmanager
+def _fenced() -> Iterator[list[str]]:
+    """What is to be said at the end; nothing where the attempt was refused, which is said here."""
+    said: list[str] = []
+    try:
+        with storage_trouble():
+            yield said
+    except LeaseLostError as error:
+        note(f"vibe: {error}")
+
+
+def _say(said: list[str]) -> int:
+    for line in said:
+        click.echo(line)
+    return 0 if said else REFUSED
+
+
+def _line(told: dict[str, Any]) -> str:
+    return json.dumps(told, indent=2)
+
+
+def _held(queue: JobQueue, text: str, attempt: int) -> Held:
+    with queue.ledger.read() as connection:
+        return Held(id=whole_job_id(connection, text), attempt=attempt)
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text, parse_constant=_refuse)
+    except ValueError as error:
+        raise InputError(f"--result is no JSON: {error}") from error
+
+
+def _refuse(constant: str) -> Any:
+    raise ValueError(f"{constant} is no JSON value")
+
+
+def _told(taken: Claim, row: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "id": taken.id, "attempt": taken.attempt, "name": taken.name, "kind": taken.kind,
+        "lane": taken.lane, "priority": int(taken.priority), "args": list(taken.args),
+        "kwargs": dict(taken.kwargs), "lease_until": row["lease_until"],
+        "worker": row["worker"], "retry_count": taken.retry_count,
+        "max_retries": taken.max_retries, "time_limit": taken.time_limit,
+        "plan_id": taken.plan_id, "task_id": taken.task_id, "round": taken.round,
+    }  # fmt: skip

@@ -1,0 +1,82 @@
+"""Jobs that somebody outside has done: their end, and what follows from it in a plan.
+
+A plan's job has its own kind of result. Whoever does such a job elsewhere hands in what our own
+workers would have found out: the commit of a dev or fix job, the verdict of a qa job.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from vibe_tasks.errors import InputError
+from vibe_tasks.flow import progress
+from vibe_tasks.jobs import Publication
+from vibe_tasks.pipeline import JobKind, Outcome
+from vibe_tasks.store import jobs, plans
+from vibe_tasks.store.engine import Transaction
+
+
+class Attempt(Protocol):
+    """An attempt at a job: a `Claim`, or anything that names one."""
+
+    @property
+    def id(self) -> str:
+        """The job."""
+        ...
+
+    @property
+    def attempt(self) -> int:
+        """Its number, from 1; writes of an older one are refused."""
+        ...
+
+
+def complete(
+    connection: Transaction, row: Mapping[str, Any], attempt: int, result: Any
+) -> tuple[Publication, ...]:
+    """Write the job's end; of a plan's job also what follows from it. The messages to send.
+
+    Args:
+        connection: A writing transaction.
+        row: The job's row.
+        attempt: The attempt that did it.
+        result: A JSON value. Of a plan's job a mapping: `commit` for dev and fix; `verdict`,
+            `pass` or `fail`, and `summary` for qa; `conflict` for a deploy that did not merge.
+
+    Raises:
+        InputError: The result is not what a job of this kind must have.
+        LeaseLostError: The attempt is no longer the job's current one.
+        TypeError: The result is no JSON value.
+    """
+    if row["plan_id"] is None or row["task_id"] is None:
+        jobs.complete_job(connection, row["id"], attempt, result)
+        return ()
+    kind = JobKind(row["kind"])
+    outcome, commit = _outcome(kind, row, result)
+    refused = outcome in {Outcome.REJECTED, Outcome.CONFLICT}
+    plans.plan_status(connection, row["plan_id"])
+    jobs.complete_job(connection, row["id"], attempt, result)
+    return progress.advance(
+        connection, job_id=row["id"], plan_id=row["plan_id"], task_id=row["task_id"], kind=kind,
+        outcome=outcome, commit=commit, report=result if refused else None,
+    )  # fmt: skip
+
+
+def _outcome(kind: JobKind, row: Mapping[str, Any], result: Any) -> tuple[Outcome, str]:
+    fields = result if isinstance(result, Mapping) else {}
+    given = row["args"]["kwargs"].get("commit")
+    match kind:
+        case JobKind.DEV | JobKind.FIX:
+            commit = fields.get("commit")
+            if not isinstance(commit, str) or not commit:
+                raise InputError(f"the result of a {kind} job must name its `commit`")
+            return Outcome.DONE, commit
+        case JobKind.QA:
+            verdict = fields.get("verdict")
+            if verdict not in {"pass", "fail"}:
+                raise InputError(
+                    f"the result of a qa job must have a `verdict`, pass or fail, got {verdict!r}"
+                )
+            return Outcome.PASSED if verdict == "pass" else Outcome.REJECTED, str(given)
+        case JobKind.DEPLOY:
+            return Outcome.CONFLICT if fields.get("conflict") else Outcome.DONE, str(given)

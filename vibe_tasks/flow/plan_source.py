@@ -1,0 +1,102 @@
+"""Where plans come from: a file, or a single call."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from vibe_tasks.errors import InputError
+from vibe_tasks.plan import Plan, parse_plan, refusal
+from vibe_tasks.plan_check import not_runnable
+from vibe_tasks.plan_text import read_document
+from vibe_tasks.workspace.environment import child_environment
+
+
+def read_plan(
+    path: Path,
+    *,
+    agent: str | None = None,
+    has_program: Callable[[str], bool] = lambda _program: True,
+) -> Plan:
+    """The plan in this file, which this version can run.
+
+    Args:
+        path: The file.
+        agent: Another default agent.
+        has_program: Whether agents find a program of this name; `on_path` where they run on this
+            machine, with this environment.
+
+    Raises:
+        InputError: It cannot be read.
+        PlanError: It is not a sound plan, or asks for what is not available.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 text") from error
+    plan = parse_plan(text, file=str(path))
+    if agent is not None:
+        plan = plan.with_agent(agent)
+    problems = not_runnable(plan, has_program=has_program)
+    if problems:
+        document = read_document(text, file=str(path))
+        raise refusal(problems, document=document, file=str(path))
+    return plan
+
+
+def on_path(program: str) -> bool:
+    """Whether an agent that this process starts would find the program."""
+    return shutil.which(program, path=child_environment(os.environ, extra={})["PATH"]) is not None
+
+
+def plan_of_one(
+    *,
+    agent: Mapping[str, Any] | Sequence[str],
+    title: str = "",
+    prompt: str = "",
+    files: Sequence[str] = (),
+    repo: str = ".",
+    base: str | None = None,
+    checks: Sequence[str] = (),
+    priority: str = "auto",
+    **task: Any,
+) -> Plan:
+    """A plan with a single task, for work that comes without a plan file.
+
+    Args:
+        agent: An agent as in a plan file, or the argument list of a command.
+        title: One line for people.
+        prompt: What the agent is asked.
+        files: Paths that the task is about.
+        repo: Path of the repository.
+        base: Branch or commit to start from.
+        checks: Shell command lines that judge the result.
+        priority: `auto` or a priority's name.
+        task: Other fields of a task in a plan file.
+
+    Raises:
+        PlanError: A value is wrong.
+    """
+    known = agent if isinstance(agent, Mapping) else {"type": "command", "argv": list(agent)}
+    words = re.sub(r"[^a-z0-9]+", "-", (title or prompt).lower())[:40].strip("-")
+    document = {
+        "version": 1,
+        "name": f"{words or 'task'}-{uuid4().hex[:8]}",
+        "repo": repo,
+        "base": base,
+        "agent": "given",
+        "agents": {"given": known},
+        "tasks": [
+            {"id": "task", "title": title, "prompt": prompt, "files": list(files),
+             "checks": list(checks), "priority": priority, **task}
+        ],
+    }  # fmt: skip
+    return parse_plan(json.dumps(document, ensure_ascii=False), file="dev()")

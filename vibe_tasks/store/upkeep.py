@@ -1,0 +1,57 @@
+"""When upkeep was last done, where each time it may be another process that does it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, case, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from vibe_tasks.store.engine import now
+from vibe_tasks.store.schema import upkeep
+
+_U = upkeep.c
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Looked:
+    """The last look of all processes that do this upkeep.
+
+    Attributes:
+        now: The database's clock, in epoch seconds.
+        at: When the last look came to its end; `now` where there was none.
+        patient_until: Until when nothing rash is to be done.
+    """
+
+    now: float
+    at: float
+    patient_until: float
+
+
+def last_look(connection: Connection, name: str) -> Looked:
+    """When this upkeep was last done."""
+    row = connection.execute(select(_U.looked_at, _U.patient_until).where(_U.name == name)).first()
+    moment = float(connection.execute(select(now())).scalar_one())
+    if row is None:
+        return Looked(now=moment, at=moment, patient_until=moment)
+    return Looked(now=moment, at=row.looked_at, patient_until=row.patient_until)
+
+
+def keep_look(connection: Connection, name: str, *, at: float, patient_until: float) -> None:
+    """Remember a look."""
+    kind = sqlite if connection.dialect.name == "sqlite" else postgresql
+    values = {"looked_at": at, "patient_until": patient_until}
+    connection.execute(
+        kind.insert(upkeep)
+        .values(name=name, **values)
+        .on_conflict_do_update(index_elements=[_U.name], set_=values)
+    )
+
+
+def mark_end(connection: Connection, name: str) -> None:
+    """A look has come to its end now."""
+    connection.execute(
+        update(upkeep)
+        .where(_U.name == name)
+        .values(looked_at=case((_U.looked_at > now(), _U.looked_at), else_=now()))
+    )

@@ -1,0 +1,143 @@
+"""Processes of this machine: which one this is, whether another is gone, and ending a whole tree.
+
+Known from /proc, on Linux alone. Elsewhere nothing is known: a dead worker's jobs come back when
+their leases run out, and of a tree only the process group is ended.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+PROC = Path("/proc")
+
+ENDED_STATES = frozenset("ZXx")
+"""States of a process that runs no more, though its parent has not asked for its exit code."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """A process, told from all others.
+
+    Attributes:
+        host: Boot of a machine and, in a container, its processes' name space: where process ids
+            have one meaning.
+        process: Process id and start time, `ID:TICKS`; no later process has the same.
+    """
+
+    host: str
+    process: str
+
+
+@cache
+def this_host() -> str | None:
+    """The `host` of all identities of this process's name space; None where it is not known."""
+    try:
+        boot = (PROC / "sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        return f"{boot}/{(PROC / 'self/ns/pid').readlink()}"
+    except OSError:
+        return None
+
+
+def identity_of(pid: int) -> Identity | None:
+    """The process that has this id now; None where there is none or nothing is known."""
+    host, found = this_host(), _stat(pid)
+    if host is None or found is None:
+        return None
+    return Identity(host=host, process=f"{pid}:{found.started}")
+
+
+def is_gone(identity: Identity) -> bool:
+    """Whether this process surely runs no more; only a process of this host can be judged."""
+    if identity.host != this_host():
+        return False
+    pid, _, started = identity.process.partition(":")
+    found = _stat(int(pid))
+    return found is None or found.started != int(started) or found.state in ENDED_STATES
+
+
+def tree_of(pid: int) -> tuple[Identity, ...]:
+    """This process and all that descend from it, in whatever session or group they are.
+
+    One that made itself an orphan, as daemons do by forking twice, is no descendant any more.
+    """
+    children: dict[int, list[int]] = {}
+    for entry in PROC.iterdir() if this_host() else ():
+        if entry.name.isdecimal() and (found := _stat(int(entry.name))) is not None:
+            children.setdefault(found.parent, []).append(int(entry.name))
+    members, reached = [], [pid]
+    while reached:
+        each = reached.pop()
+        reached += children.get(each, ())
+        if (identity := identity_of(each)) is not None:
+            members.append(identity)
+    return tuple(members)
+
+
+def ask_to_end(members: tuple[Identity, ...]) -> None:
+    """Send SIGTERM to these processes."""
+    for each in members:
+        _signal(each, signal.SIGTERM)
+
+
+def kill(pid: int, members: tuple[Identity, ...] = ()) -> None:
+    """End a process at once, its group, and all that descend from it or from these members.
+
+    They are stopped first, so that none starts another one while we look.
+
+    Args:
+        pid: A process that leads a group.
+        members: What `tree_of` found earlier, its root first; then a process that has taken the
+            root's id since is left alone. Without any, `pid` must be ours and not waited for yet.
+    """
+    known: set[Identity] = set()
+    found = set(members) if members else set(tree_of(pid))
+    while found - known:
+        for each in found - known:
+            _signal(each, signal.SIGSTOP)
+        known |= found
+        found = {new for each in known if not is_gone(each) for new in tree_of(_pid(each))}
+    if not members or not is_gone(members[0]):
+        _signal_group(pid, signal.SIGKILL)
+    for each in known:
+        _signal(each, signal.SIGKILL)
+
+
+@dataclass(frozen=True, slots=True)
+class _Stat:
+    state: str
+    parent: int
+    started: int
+
+
+def _stat(pid: int) -> _Stat | None:
+    try:
+        text = (PROC / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    # The second field is the program's name in brackets, which may itself hold brackets.
+    fields = text.rpartition(")")[2].split()
+    return _Stat(state=fields[0], parent=int(fields[1]), started=int(fields[19]))
+
+
+def _pid(identity: Identity) -> int:
+    return int(identity.process.partition(":")[0])
+
+
+def _signal(identity: Identity, number: signal.Signals) -> None:
+    if not is_gone(identity):
+        with suppress(ProcessLookupError, PermissionError):
+            os.kill(_pid(identity), number)
+
+
+def _signal_group(pid: int, number: signal.Signals) -> None:
+    """To the group that this process leads, else to it alone: never to a group that is not its."""
+    with suppress(ProcessLookupError, PermissionError):
+        if os.getpgid(pid) == pid:
+            os.killpg(pid, number)
+        else:
+            os.kill(pid, number)

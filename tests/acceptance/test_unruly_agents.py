@@ -60,7 +60,7 @@ def finished(vibe: Vibe, place: Path) -> Finished:
     ]
     agents = {
         "mine": agent_of(), "short": agent_of(SCRIPTED, timeout=TIMEOUT),
-        "missing": {"type": "command", "argv": ["no-such-program-anywhere"]},
+        "missing": {"type": "command", "argv": ["./no-such-program-anywhere"]},
     }  # fmt: skip
     plan = make_plan(vibe.folder, tasks, agents=agents)
     return vibe.run("run", plan, "--json")
@@ -84,7 +84,7 @@ def test_unruly_agents_harm_nobody_but_themselves(finished: Finished, vibe: Vibe
     assert f"did not end within {TIMEOUT:g} s" in letters["hangs"]["error"]
     assert "agent exited with 64" in letters["refuses"]["error"]
     assert "test -f lie.txt" in letters["lies"]["error"]
-    assert "no-such-program-anywhere" in letters["is-not-there"]["error"]
+    assert "./no-such-program-anywhere" in letters["is-not-there"]["error"]
     assert report["tokens"]["input"] == 7
 
     left = [int(file.read_text()) for file in place.iterdir()]

@@ -18,6 +18,7 @@ from tests.acceptance.plan_folder import make_plan
 from tests.documents import ROOT
 from tests.ledgers import claim, middle, new_job, row, submit
 from vibe_tasks.cli.main import cli
+from vibe_tasks.errors import InputError
 from vibe_tasks.flow.plan_source import read_plan
 from vibe_tasks.flow.submission import Submission, prepare, submit_plan
 from vibe_tasks.store import jobs, plans, workers
@@ -152,6 +153,7 @@ def test_a_short_beginning_of_an_id_is_refused(ledger: Database) -> None:
     ("words", "near"),
     [
         ("jobs list --status zz", "completed"),
+        ("jobs list --kind zz", "deploy"),
         ("jobs lst", "vibe jobs --help"),
         ("run", "vibe run --help"),
         ("jobs list --limit no", "vibe jobs list --help"),
@@ -231,6 +233,8 @@ def test_a_failed_plan_says_how_its_dead_letters_come_back(ledger: Database, hom
     plan_id = submitted(ledger, home.parent).plan_id
     job_id = dead(ledger, plan_id=plan_id)
     assert f"vibe dlq retry {job_id[:8]}" in refused("run", "plan.yaml")
+    with pytest.raises(InputError, match=r"--fresh \(in Python: fresh=True\)"):
+        submitted(ledger, home.parent)
     shown = vibe("plans", "show", "work").stdout
     assert f"vibe dlq retry {job_id[:8]}" in shown
     assert f"vibe jobs show {job_id[:8]}" in shown

@@ -75,6 +75,26 @@ def test_a_plan_ends_once(database: Database) -> None:
         assert plans.find_plan(connection, "p1")["ended_at"] is None
 
 
+def test_a_replaced_plan_keeps_its_end_and_its_branch(database: Database) -> None:
+    """Only the one that was replaced last is that whose branch was set aside."""
+    for number, plan_id in enumerate(("p1", "p2", "p3")):
+        insert(database, plan_id, branch="vibe/todo")
+        with database.begin() as connection:
+            connection.exec_driver_sql(
+                f"UPDATE plans SET created_at = {number + 1} WHERE id = '{plan_id}'"  # noqa: S608
+            )
+    with database.begin() as connection:
+        plans.set_plan_status(connection, "p1", "completed")
+        ended = plans.find_plan(connection, "p1")["ended_at"]
+        for plan_id in ("p1", "p2"):
+            plans.set_plan_status(connection, plan_id, "replaced")
+        plans.move_branch(connection, plan_row("p4", branch="vibe/todo"), "vibe/todo.1")
+        assert plans.find_plan(connection, "p1")["ended_at"] == ended
+        assert plans.find_plan(connection, "p2")["ended_at"] is not None
+        branches = {each["id"]: each["branch"] for each in plans.list_plans(connection)}
+    assert branches == {"p1": "vibe/todo", "p2": "vibe/todo.1", "p3": "vibe/todo"}
+
+
 def test_a_task_starts_when_its_last_need_is_deployed(database: Database) -> None:
     """Not before, and in the plan's order."""
     insert(database)

@@ -20,6 +20,13 @@ from vibe_tasks.store.engine import Database, open_database
 _numbers = count(1)
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Tests wait more than they compute: for workers to start, leases to run out, jobs to fall
+    due.
+    """
+    return 2 * (os.cpu_count() or 1)
+
+
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[str]:
     """URL of a PostgreSQL server on a unix socket; skips at a desk and fails in CI without one."""

@@ -53,17 +53,18 @@ class Rounds:
         place: The deployment.
         only: What is done.
         size: Jobs of a round.
+        pool: Celery's pool of the worker.
     """
 
-    def __init__(self, place: Deployment, only: str, size: int) -> None:
-        self._place, self._only, self._size = place, only, size
+    def __init__(self, place: Deployment, only: str, size: int, pool: str) -> None:
+        self._place, self._only, self._size, self._pool = place, only, size, pool
         self._processes = FEW if only == "running" else 2
         self.database = open_database(
             place.environ["VIBE_DATABASE_URL"].replace("postgresql://", "postgresql+psycopg://")
         )
         self._broker = place.start_broker()
         self._dispatcher = place.start_dispatcher()
-        self._worker = place.start_worker(self._processes)
+        self._worker = place.start_worker(self._processes, pool=pool)
         wait_ready(self._worker)
         self.calls = place.folder / "calls.jsonl"
         self._chance = random.Random(1)
@@ -108,7 +109,7 @@ class Rounds:
             self._broker = self._place.start_broker()
         else:
             self._place.kill(tree(self._worker.pid))
-            self._worker = self._place.start_worker(self._processes)
+            self._worker = self._place.start_worker(self._processes, pool=self._pool)
 
     def _count(self, query: str) -> Any:
         with self.database.read() as connection:
@@ -134,11 +135,11 @@ class Rounds:
 
 
 def measure(
-    home: Path, database: str, only: str, rounds: int, size: int
+    home: Path, *, database: str, only: str, rounds: int, size: int, pool: str
 ) -> tuple[Verdict, list[float]]:
     """All rounds; the verdict over all their jobs, and the recoveries."""
     with deployment(home, database) as (place, _):
-        made = Rounds(place, only, size)
+        made = Rounds(place, only, size, pool)
         found: list[float] = []
         try:
             for number in range(rounds):
@@ -159,6 +160,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=20, help="rounds")
     parser.add_argument("--jobs", type=int, default=0, help="jobs of a round")
     parser.add_argument("--database", choices=("sqlite", "postgres"), default="sqlite")
+    parser.add_argument("--pool", choices=("prefork", "threads"), default="prefork")
     parser.add_argument("--json", action="store_true", help="figures alone, as JSON")
     chosen = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
@@ -166,7 +168,10 @@ def main() -> int:
     for only in [chosen.only] if chosen.only else list(RECOVERY):
         size = chosen.jobs or {"worker": MANY, "running": FEW}.get(only, TWO_THOUSAND)
         with folder() as home:
-            verdict, found = measure(home, chosen.database, only, chosen.kills, size)
+            verdict, found = measure(
+                home, database=chosen.database, only=only, rounds=chosen.kills, size=size,
+                pool=chosen.pool,
+            )  # fmt: skip
         sound &= verdict.sound and len(found) == chosen.kills
         told[only] = {**verdict.told(), "recovery": found, "rounds": len(found)}
         spread = (

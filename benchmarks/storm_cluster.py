@@ -76,12 +76,13 @@ class Deployment:
         """Start a dispatcher."""
         return self.start("dispatcher", sys.executable, "-m", "vibe_tasks.tasks.dispatcher")
 
-    def start_worker(self, processes: int) -> Child:
+    def start_worker(self, processes: int, *, pool: str = "prefork") -> Child:
         """Start a worker of the lane `code`; it is not ready yet."""
         number = next(self._numbers)
         return self.start(
             "worker", sys.executable, "-m", "celery", "-A", "vibe_tasks", "worker", "-Q", "code",
-            "-n", f"storm{number}@%h", "-c", str(processes), *FLAGS, "--loglevel", "INFO",
+            "-n", f"storm{number}@%h", "-c", str(processes), "-P", pool, *FLAGS,
+            "--loglevel", "INFO",
         )  # fmt: skip
 
     def broker(self) -> Redis:

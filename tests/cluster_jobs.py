@@ -153,6 +153,14 @@ def leave(log: str) -> None:
 
 
 @job
+def raise_strangely(log: str, name: str) -> None:
+    """Raise what is no `Exception`."""
+    write(log, "started")
+    raise {"cancelled": asyncio.CancelledError, "interrupt": KeyboardInterrupt,
+           "generator": GeneratorExit}[name]("odd")  # fmt: skip
+
+
+@job
 async def add_later(left: float, right: float) -> float:
     """Add, as a coroutine."""
     await asyncio.sleep(0)

@@ -239,7 +239,7 @@ def facts(row: Any) -> tuple[object, ...]:
     return (
         row.status, row.attempt, row.retry_count, row.dead_at is not None,
         (row.worker, row.lease_until) if row.status == "processing" else None,
-        (row.backoff_until, row.published_at, row.held_at is not None, row.held_for == "key")
+        (row.backoff_until, row.published_at, row.held_at is not None, row.held_for is not None)
         if row.status == "pending" else None,
     )  # fmt: skip
 

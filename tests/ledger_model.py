@@ -131,6 +131,10 @@ class Model:
         first = self._first(lane)
         if first is None or first.key is not None:
             self.promote()
+            for job in self.jobs.values():  # whose key is busy are passed over
+                if job.ready and job.new.lane == lane and not self.free(job.key):
+                    job.held = job.waits_for_key = True
+                    job.published_at = None
             for job in self.give_turns(lane):
                 job.published_at = None  # nobody sends it: we are about to look ourselves
             first = self._first(lane)
@@ -138,9 +142,7 @@ class Model:
 
     def _first(self, lane: str) -> ModelJob | None:
         alike = (job for job in self.jobs.values() if job.new.lane == lane and not job.held)
-        return min(
-            (j for j in alike if self._due(j) and self.free(j.key)), key=_urgency, default=None
-        )
+        return min((job for job in alike if self._due(job)), key=_urgency, default=None)
 
     def _due(self, job: ModelJob) -> bool:
         waited = job.backoff_until is None or job.backoff_until <= self.now
@@ -156,12 +158,14 @@ class Model:
         return key is None or all(job.key != key for job in self.running())
 
     def give_turns(self, lane: str | None = None) -> list[ModelJob]:
-        """The first of each free key's waiting jobs may start, unless it has its turn already."""
+        """The first of each free key's waiting jobs may start, unless it has its turn already; for
+        a consumer of one lane, the first of that lane.
+        """
         waiting = [job for job in self.jobs.values() if job.waits_for_key]
+        waiting = [job for job in waiting if lane in {None, job.new.lane}]
         heads = [min((j for j in waiting if j.key == key), key=_urgency)
                  for key in {job.key for job in waiting}]  # fmt: skip
         given = [job for job in heads if job.held and self.free(job.key)]
-        given = [job for job in given if lane in {None, job.new.lane}]
         for job in given:
             job.held, job.published_at = False, self.now
         return given

@@ -22,6 +22,8 @@ VibeError
 
 from __future__ import annotations
 
+from math import inf
+
 
 class VibeError(Exception):
     """Base of all errors of this package."""
@@ -128,7 +130,7 @@ class Snooze(VibeError):
     """
 
     def __init__(self, seconds: float) -> None:
-        if not seconds >= 0:
+        if not 0 <= seconds < inf:
             raise ValueError(f"seconds must be zero or more, got {seconds}")
         super().__init__(f"snoozed for {seconds} s")
         self.seconds = seconds

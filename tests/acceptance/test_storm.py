@@ -16,7 +16,7 @@ def test_a_storm_loses_and_doubles_nothing(database: str) -> None:
     emptied, the ledger locked or restarted: every job whose call returned ends once.
     """
     told = figures(
-        "storm", "--database", database, "--seconds", "20", "--calm", "0.3", "1.0",
+        "storm", "--database", database, "--seconds", "15", "--calm", "0.3", "1.0",
         "--seed", "7", seconds=280,
     )  # fmt: skip
     assert told["sound"]

@@ -18,7 +18,7 @@ from uuid import uuid4
 import psutil
 from psutil import Process
 
-from tests.processes import descendants, runs, until
+from tests.processes import descendants, runs, unmeasured, until
 
 ROOT = Path(__file__).parents[2]
 MARK = "ACCEPTANCE_MARK"
@@ -57,11 +57,13 @@ class Vibe:
         folder: Where commands are run.
         mark: Marks all their processes.
         environ: Settings beyond the home.
+        measured: Whether coverage is measured in them.
     """
 
     folder: Path
     mark: str = field(default_factory=lambda: uuid4().hex)
     environ: Mapping[str, str] = field(default_factory=dict)
+    measured: bool = False
 
     @property
     def home(self) -> Path:
@@ -134,7 +136,8 @@ class Vibe:
             connection.close()
 
     def _environment(self, settings: Mapping[str, str]) -> dict[str, str]:
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("VIBE_")}
+        base = os.environ if self.measured else unmeasured(os.environ)
+        kept = {name: value for name, value in base.items() if not name.startswith("VIBE_")}
         return {
             **kept,
             "PYTHONPATH": str(ROOT),

@@ -36,7 +36,7 @@ def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database
         cache.cache_clear()
 
 
-def vibe(*arguments: str, stdin: str | None = None) -> Result:
+def vibe(*arguments: str, stdin: str | bytes | None = None) -> Result:
     """Run `vibe jobs …` in this process."""
     return CliRunner().invoke(cli, ["jobs", *arguments], input=stdin, prog_name="vibe")
 
@@ -122,6 +122,34 @@ def test_what_cannot_be_is_refused(ledger: Database) -> None:
     assert "no JSON" in refused(vibe("complete", "held", *one, "--result", "NaN"), 2)
     for command in (["heartbeat"], ["complete"], ["fail", "--error", "x"]):
         assert "no job nobody" in refused(vibe(command[0], "nobody", *one, *command[1:]), 2)
+    assert row(ledger, "held")["status"] == "processing"
+
+
+@pytest.mark.parametrize("seconds", ["nan", "inf", "-1", "1e300"])
+def test_times_that_cannot_be_are_refused(ledger: Database, seconds: str) -> None:
+    """Of a lease, a wait, and a pause before the next attempt: nothing is claimed or written."""
+    submit(ledger, new_job(id="held", lane="mine"), new_job(id="free", lane="other"))
+    claimed("mine")
+    one = ("--attempt", "1")
+    for option in ("--lease", "--wait"):
+        assert option in refused(vibe("claim", "other", f"{option}={seconds}"), 2)
+    assert "--lease" in refused(vibe("heartbeat", "held", *one, f"--lease={seconds}"), 2)
+    later = ("--error", "x", f"--retry-after={seconds}")
+    assert "--retry-after" in refused(vibe("fail", "held", *one, *later), 2)
+    assert (row(ledger, "held")["status"], row(ledger, "free")["status"]) == (
+        "processing", "pending",
+    )  # fmt: skip
+
+
+def test_input_out_of_all_bounds_is_refused(ledger: Database) -> None:
+    """An attempt that no column holds, JSON without an end, bytes that are no text, no lane."""
+    submit(ledger, new_job(id="held", lane="mine"))
+    claimed("mine")
+    assert "--attempt" in refused(vibe("heartbeat", "held", "--attempt", "9" * 20), 2)
+    one = ("complete", "held", "--attempt", "1", "--result", "-")
+    assert "no JSON" in refused(vibe(*one, stdin="[" * 200_000), 2)
+    assert "no JSON" in refused(vibe(*one, stdin=b"\xff\xfe"), 2)
+    assert "lane" in refused(vibe("claim", "no lane"), 2)
     assert row(ledger, "held")["status"] == "processing"
 
 

@@ -36,7 +36,7 @@ write("slow.txt", "done")
 @pytest.fixture
 def vibe(tmp_path: Path) -> Iterator[Vibe]:
     """The command in an empty folder. Fails the test where a process of it outlives it."""
-    place = Vibe(folder=tmp_path)
+    place = Vibe(folder=tmp_path, measured=True)
     yield place
     try:
         until(lambda: not place.strays(), seconds=10)

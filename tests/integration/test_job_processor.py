@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sqlite3
 import sys
 import threading
 from collections.abc import Iterator
@@ -80,6 +81,7 @@ def current(cluster: Cluster) -> Any:
         (Snooze(3600), "pending", (0, "snoozed")),
         (RuntimeError("boom"), "pending", (1, "boom")),
         (SystemExit(3), "pending", (1, "exit(3)")),
+        (asyncio.CancelledError("gone"), "pending", (1, "CancelledError: gone")),
     ],
 )
 def test_what_a_handler_raises_decides(
@@ -126,19 +128,41 @@ def test_leases_are_renewed_and_the_registry_knows(cluster: Cluster) -> None:
     gate = threading.Event()
     with cluster.module("job_queue").JobQueue(lease=0.6) as queue:
         job_id = queue.submit("do", lane="long")
-        with processor(cluster, queue, "long", lambda: gate.wait(30), concurrency=3):
+        with processor(cluster, queue, "long", lambda: gate.wait(30), concurrency=3) as made:
             first = cluster.until(job_id, "processing")["lease_until"]
             until(lambda: cluster.row(job_id)["lease_until"] > first + 1.2)
-            with cluster.ledger.read() as connection:
-                row = next(
-                    each
-                    for each in workers.list_workers(connection)
-                    if each["worker_id"] == queue.worker
-                )
+            (row,) = registered(cluster, made)
             told = (row["lane"], row["capacity_limit"], row["active_tasks"], row["status"])
             assert told == ("long", 3, 1, "online")
             gate.set()
             assert cluster.until(job_id, "completed")["attempt"] == 1
+
+
+def registered(cluster: Cluster, made: Any) -> list[dict[str, Any]]:
+    """The registry's rows of a processor."""
+    with cluster.ledger.read() as connection:
+        rows = workers.list_workers(connection)
+    return [each for each in rows if each["worker_id"] == made.worker]
+
+
+def test_an_error_link_that_fails_ends_no_heartbeat(cluster: Cluster) -> None:
+    """One job is too late and what it leads to cannot be sent; the other keeps its lease."""
+    gate, link = threading.Event(), cluster.jobs.note_failure.s("log").set(nonsense=1)
+    with cluster.module("job_queue").JobQueue(lease=0.6) as queue:
+        late = cluster.jobs.echo.apply_async((1,), lane="links", time_limit=0.2, link_error=link)
+        with cluster.ledger.begin() as connection:
+            connection.exec_driver_sql("UPDATE jobs SET max_retries = 1 WHERE lane = 'links'")
+        other = queue.submit("do", lane="links")
+        handlers = {"do": lambda: gate.wait(30), cluster.jobs.echo.name: lambda _: gate.wait(30)}
+        made = cluster.module("job_processor").JobProcessor(
+            queue, ["links"], handlers, concurrency=2, grace=30
+        )
+        with made:
+            cluster.until(late.id, "failed")
+            first = cluster.row(other)["lease_until"]
+            until(lambda: cluster.row(other)["lease_until"] > first + 0.6)
+            gate.set()
+    assert cluster.row(other)["attempt"] == 1
 
 
 def test_a_function_that_takes_too_long_has_failed(cluster: Cluster, queue: Any) -> None:
@@ -205,13 +229,28 @@ def test_superfluous_messages_are_thrown_away(cluster: Cluster, queue: Any) -> N
     done = [queue.submit("do", lane=lane) for _ in range(5)]
     urgent = queue.submit("do", lane=lane, priority="high")
     assert cluster.messages(lane) == 6
-    assert throw_away(cluster.app, cluster.ledger, [lane]) == 0, "somebody may read them yet"
+    assert throw_away(cluster.app, cluster.ledger, [lane]) == 0, "their jobs wait"
     with processor(cluster, queue, lane, print):
         for job_id in (*done, urgent):
             cluster.until(job_id, "completed")
         queue.submit("other", lane="elsewhere")
         throw_away(cluster.app, cluster.ledger, [lane, "elsewhere"])
         assert (cluster.messages(lane), cluster.messages("elsewhere")) == (0, 1)
+
+
+def test_messages_of_others_stay(cluster: Cluster, queue: Any) -> None:
+    """Plain Celery tasks, jobs by name, and what another program keeps under a lane's name."""
+    cluster.jobs.plain_note.apply_async(("log", "plain"), queue="shared")
+    cluster.app.send_task(cluster.jobs.add.name, (1, 2), queue="shared")
+    ended = queue.submit("do", lane="shared")
+    with cluster.broker() as broker:
+        broker.lpush("shared", "theirs", b"\xff", "[]", '{"headers": 1}')
+        broker.set("theirs", "no list")
+        queue.complete(queue.claim("shared"))
+        queue.tidy("theirs")
+        queue.tidy("shared")
+        assert (broker.llen("shared"), broker.get("theirs")) == (6, b"no list")
+    assert cluster.status(ended) == "completed"
 
 
 # --- the end ---
@@ -253,6 +292,37 @@ def test_what_does_not_end_is_handed_back(cluster: Cluster, queue: Any) -> None:
     gate.set()
     queue.complete(elsewhere, "elsewhere")
     assert cluster.row(job_id)["result"] == "elsewhere"
+
+
+def test_a_neighbour_keeps_its_jobs(cluster: Cluster, queue: Any) -> None:
+    """Two processors of one queue: the end of one hands back nothing of the other, and leaves no
+    trace of itself in the registry.
+    """
+    gate = threading.Event()
+    job_id = queue.submit("do", lane="mine")
+    with processor(cluster, queue, "mine", lambda: gate.wait(30)) as mine:
+        cluster.until(job_id, "processing")
+        with processor(cluster, queue, "theirs", print) as theirs:
+            until(lambda: registered(cluster, theirs))
+        assert (len(registered(cluster, mine)), len(registered(cluster, theirs))) == (1, 0)
+        gate.set()
+    assert (cluster.row(job_id)["status"], cluster.row(job_id)["attempt"]) == ("completed", 1)
+    assert not registered(cluster, mine)
+
+
+def test_a_start_waits_for_the_ledger(
+    cluster: Cluster, queue: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Locked for longer than anybody waits for it: the processor works once it can."""
+    if not cluster.ledger.is_sqlite:
+        pytest.skip("a server's registry is not locked by one writer")
+    job_id = queue.submit("do", lane="locked")
+    with sqlite3.connect(str(cluster.ledger.engine.url.database), isolation_level=None) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with processor(cluster, queue, "locked", lambda: "done"):
+            until(lambda: "ledger away" in caplog.text, seconds=30)
+            other.execute("COMMIT")
+            assert cluster.until(job_id, "completed")["result"] == "done"
 
 
 SCRIPT = """

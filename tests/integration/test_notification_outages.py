@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import resource
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -59,6 +61,21 @@ def test_a_terminated_backend_is_replaced(postgres: Cluster) -> None:
         assert ended == 1
         assert wakeups.wait(mark, timeout=20), "whoever waits looks again after the gap"
         until_heard(postgres, wakeups)
+
+
+@pytest.mark.postgres
+def test_a_process_with_many_files_listens(postgres: Cluster) -> None:
+    """`select` knows no file above the 1,023rd; a server has more connections than that."""
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if most[1] < 2048:
+        pytest.skip("no process may have so many files here")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(2048, most[0]), most[1]))
+    with ExitStack() as files:
+        files.callback(resource.setrlimit, resource.RLIMIT_NOFILE, most)
+        for _ in range(1100):
+            files.callback(os.close, os.open(os.devnull, os.O_RDONLY))
+        with listening(postgres) as wakeups:
+            until_heard(postgres, wakeups)
 
 
 @pytest.mark.postgres
@@ -181,3 +198,36 @@ def test_a_process_that_ends_at_once_has_told(sqlite: Cluster) -> None:
     with listening(sqlite) as wakeups, feed(sqlite, wakeups, "script") as seen:
         sqlite.start("script", sys.executable, "-c", script)
         until(lambda: len(seen) == 1, seconds=30)
+
+
+def test_a_closed_queue_leaves_no_connection(sqlite: Cluster) -> None:
+    """Neither in the broker nor among this process's files, however often one is opened."""
+
+    def opened() -> tuple[int, int]:
+        with sqlite.broker() as broker:
+            clients = int(broker.info("clients")["connected_clients"])
+        return clients, len(list(Path("/proc/self/fd").iterdir()))
+
+    made = sqlite.module("job_queue").JobQueue
+    with made() as queue:
+        until(lambda: queue.wakeups.listening)
+    before = opened()
+    for _ in range(5):
+        with made() as queue:
+            until(lambda: queue.wakeups.listening)
+    until(lambda: opened() <= before)
+
+
+def test_a_source_that_breaks_is_replaced(sqlite: Cluster) -> None:
+    """Whatever it raises, the next one is made."""
+    sources, broker = sqlite.module("wakeups"), sqlite.module("resources").broker_url()
+    connect, tries = sources.source_of(sqlite.ledger, broker), []
+
+    def broken_at_first() -> Any:
+        tries.append(1)
+        if len(tries) == 1:
+            raise ValueError("filedescriptor out of range")
+        return connect()
+
+    with sources.Wakeups(sqlite.ledger, broken_at_first, poll=3600) as wakeups:
+        until(lambda: wakeups.listening)

@@ -2,56 +2,29 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import threading
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import text
 
-from tests.ledgers import claim, middle, row
+from tests.ledgers import claim, row
+from tests.plan_jobs import job_of, plan_of, prepared
 from tests.repositories import new_commit, new_repository, raw, write
 from vibe_tasks.cli.crew import remove_leftovers
 from vibe_tasks.errors import GitError, InputError, LeaseLostError, PermanentError, RepositoryError
-from vibe_tasks.flow import attempts, control
+from vibe_tasks.flow import control
 from vibe_tasks.flow.deployment import deploy
-from vibe_tasks.flow.submission import Prepared, prepare, submit_plan
+from vibe_tasks.flow.submission import prepare, submit_plan
 from vibe_tasks.flow.workplace import Bench, Workplace, set_up
 from vibe_tasks.pipeline import Outcome
-from vibe_tasks.plan import Plan, parse_plan
-from vibe_tasks.store import jobs, leases, plans, version
-from vibe_tasks.store.engine import Database, open_database
+from vibe_tasks.store import plans
+from vibe_tasks.store.engine import Database
 from vibe_tasks.workspace.repository import Repository
 from vibe_tasks.workspace.worktree import checkout
-
-
-def plan_of(**fields: Any) -> Plan:
-    """A plan of two tasks, `b` needs `a`; any field may be given."""
-    document = {
-        "version": 1, "name": "todo", "agent": "sh", "repo": "repo",
-        "agents": {"sh": {"type": "command", "argv": ["true"]}},
-        "tasks": [{"id": "a", "prompt": "a"}, {"id": "b", "prompt": "b", "needs": ["a"]}],
-    }  # fmt: skip
-    return parse_plan(json.dumps(document | fields), file="plan.yaml")
-
-
-def prepared(folder: Path, **fields: Any) -> Prepared:
-    """The plan, ready to be submitted; its repository is made where it is missing."""
-    if not (folder / "repo").exists():
-        new_repository(folder / "repo")
-    return prepare(plan_of(**fields), folder / "plan.yaml", home=folder / "home")
-
-
-def job_of(ledger: Database, task: str, kind: str) -> str:
-    """The task's latest job of this kind."""
-    with ledger.read() as connection:
-        found = jobs.list_jobs(connection, where={"task_id": task, "kind": kind})
-    return str(found[0]["id"])
 
 
 def bench_of(ledger: Database, folder: Path, job_id: str) -> Bench:
@@ -320,95 +293,3 @@ def test_a_bent_link_leads_clearing_up_nowhere(tmp_path: Path) -> None:
     remove_leftovers(tmp_path / "left", set())
     assert (precious / "file").exists()
     assert not (tmp_path / "left" / "job-1").exists()
-
-
-# --- rivals on a server -----------------------------------------------------------------------
-
-
-def _while_locked(
-    database: Database, job_id: str, act: Callable[[], object], end: Callable[[Any], object]
-) -> list[object]:
-    """Let `act` run into a job that another transaction has locked; then that one ends."""
-    outcome: list[object] = []
-
-    def run() -> None:
-        try:
-            outcome.append(act())
-        except Exception as error:  # noqa: BLE001  shown by the test
-            outcome.append(error)
-
-    thread = threading.Thread(target=run)
-    with database.begin() as connection:
-        connection.execute(text("SELECT 1 FROM jobs WHERE id = :id FOR UPDATE"), {"id": job_id})
-        thread.start()
-        waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
-        for _ in range(500):
-            with database.read() as other:
-                if other.execute(waiting).scalar():
-                    break
-            threading.Event().wait(0.01)
-        end(connection)
-    thread.join(30)
-    return outcome
-
-
-def test_one_attempt_that_ends_does_not_keep_the_others_from_being_handed_back(
-    postgres_ledger: Database, tmp_path: Path
-) -> None:
-    """A worker that stops hands back what is left, whatever ends in that moment."""
-    ledger = postgres_ledger
-    submit_plan(
-        ledger,
-        prepared(tmp_path, tasks=[{"id": "a", "prompt": "a"}, {"id": "b", "prompt": "b"}]),
-    )
-    first, second = sorted(job_of(ledger, task, "dev") for task in "ab")
-    for job_id in (first, second):
-        claim(ledger, job_id)
-    outcome = _while_locked(
-        ledger, first, lambda: attempts.interrupt(ledger, "w1", "stopped"),
-        lambda connection: jobs.complete_job(connection, first, 1, {}),
-    )  # fmt: skip
-    assert outcome == [1]
-    assert row(ledger, first)["status"] == "completed"
-    assert row(ledger, second)["status"] == "pending"
-
-
-def test_a_lost_process_whose_attempt_has_just_ended_is_no_error(
-    postgres_ledger: Database, tmp_path: Path
-) -> None:
-    """Who reports it learns that there is nothing to do."""
-    ledger = postgres_ledger
-    submit_plan(ledger, prepared(tmp_path))
-    job_id = job_of(ledger, "a", "dev")
-    claim(ledger, job_id)
-    outcome = _while_locked(
-        ledger, job_id, lambda: attempts.lose(ledger, job_id, "w1", "killed", uniform=middle),
-        lambda connection: jobs.complete_job(connection, job_id, 1, {}),
-    )  # fmt: skip
-    assert outcome == [()]
-
-
-def test_a_plan_is_cancelled_while_its_leases_are_renewed(
-    postgres_ledger: Database, tmp_path: Path
-) -> None:
-    """Both lock jobs in the order of their ids, so neither is the victim of a deadlock."""
-    ledger = postgres_ledger
-    tasks = [{"id": f"t{number}", "prompt": "x"} for number in range(8)]
-    plan_id = submit_plan(ledger, prepared(tmp_path, tasks=tasks)).plan_id
-    held = sorted(job_of(ledger, task["id"], "dev") for task in tasks)
-    for job_id in held:
-        claim(ledger, job_id)
-    outcome = _while_locked(
-        ledger, held[0], lambda: control.cancel_plan(ledger, plan_id, "stop"),
-        lambda connection: leases.renew(connection, [(job, 1) for job in held], lease=30),
-    )  # fmt: skip
-    assert outcome == [8]
-
-
-@pytest.fixture
-def postgres_ledger(request: pytest.FixtureRequest) -> Iterator[Database]:
-    """A ledger on PostgreSQL alone."""
-    opened = open_database(request.getfixturevalue("postgres_url"))
-    version.create(opened)
-    yield opened
-    opened.close()

@@ -226,6 +226,19 @@ def test_two_workers_of_one_name_stand_for_no_process(
         assert not workers.sign_off(connection, registered("w1", "dead"))
 
 
+def test_a_beat_that_comes_late_changes_nothing(database: Database) -> None:
+    """It hung while its worker signed off; another's beat under this name still counts."""
+    sign_on(database, "w1", "mine")
+    with database.begin() as connection:
+        assert workers.sign_off(connection, registered("w1", "mine"))
+        workers.beat(connection, "w1", active=1, process="mine")
+        assert workers.registered_as(connection, "w1") is None
+        workers.beat(connection, "w1", active=1, process="another")
+        found = workers.registered_as(connection, "w1")
+    assert found is not None
+    assert found.process is None
+
+
 def test_a_lost_process_takes_back_only_its_own_attempt(database: Database) -> None:
     """A late notice of a dead child does not hit a later attempt of the same job and worker."""
     submit(database, new_job(id="a"))

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import os
+import socket
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, OperationalError
 
+from tests.half_open import door_to
 from tests.ledgers import new_job, put_into, row, submit
 from vibe_tasks.errors import DuplicateJobError, SchemaError, UnavailableError
 from vibe_tasks.jobs import JobStatus
@@ -118,6 +121,21 @@ def test_a_lost_connection_is_replaced(postgres_url: str) -> None:
     assert row(database, "a")["status"] == "pending"
     other.close()
     database.close()
+
+
+@pytest.mark.postgres
+def test_a_server_that_falls_silent_is_given_up_soon(postgres_server: str) -> None:
+    """The system is told so for each connection: by itself it waits for a quarter of an hour."""
+    folder = Path(make_url(postgres_server).query["host"])  # type: ignore[arg-type]
+    with door_to(next(folder.glob(".s.PGSQL.*[0-9]"))) as door:
+        database = open_database(f"postgresql+psycopg://postgres@127.0.0.1:{door.port}/postgres")
+        with database.read() as connection:
+            end = socket.socket(fileno=os.dup(driver(connection).fileno()))
+            with end:
+                assert end.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+                assert end.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 5
+                assert end.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 10_000
+        database.close()
 
 
 def test_every_pragma_is_set_and_verified(sqlite_url: str) -> None:

@@ -97,3 +97,13 @@ def test_an_event_is_part_of_the_transaction_it_tells_of(database: Database) -> 
         raise ValueError("no")
     with database.read() as connection:
         assert events.recent(connection) == ()
+
+
+def test_workers_of_long_ago_are_forgotten(database: Database) -> None:
+    """Pods come and go under new names: the registry does not grow for ever."""
+    old, new = (workers.Registered(worker=name, host=None, process=None) for name in ("old", "new"))
+    with database.begin() as connection:
+        workers.register(connection, old, ["code"], tier="standard", capacity=1)
+        connection.exec_driver_sql("UPDATE worker_health SET last_seen = last_seen - 90000")
+        workers.register(connection, new, ["code"], tier="standard", capacity=1)
+        assert [each["worker_id"] for each in workers.list_workers(connection)] == ["new"]

@@ -7,7 +7,17 @@ from typing import Any
 from sqlalchemy import text
 
 from tests.ledgers import new_job, submit
-from vibe_tasks.store import claims, deadlines, held, lanes, leases, outbox, submissions
+from vibe_tasks.store import (
+    claims,
+    deadlines,
+    held,
+    key_lines,
+    lanes,
+    leases,
+    next_job,
+    outbox,
+    submissions,
+)
 from vibe_tasks.store.engine import Database
 from vibe_tasks.store.statement import DIALECTS, Statement
 
@@ -15,7 +25,11 @@ ROWS = 3_000
 
 QUERIES: dict[str, tuple[Any, dict[str, object], str]] = {
     "claim by id": (claims._CLAIM, {"job": "x7", "by": "w", "lease": 30.0}, "id"),
-    "claim next": (claims._CLAIM_NEXT, {"of": "code", "by": "w", "lease": 30.0}, "idx_jobs_ready"),
+    "claim next": (
+        next_job._CLAIM_NEXT,
+        {"of": "code", "by": "w", "lease": 30.0},
+        "idx_jobs_ready",
+    ),
     "promote": (claims._PROMOTE, {"most": 100}, "idx_backoff_ready"),
     "next due": (outbox._NEXT_DUE, {}, "idx_backoff_ready"),
     "outbox": (outbox._TAKE, {"most": 100}, "idx_jobs_outbox"),
@@ -25,8 +39,12 @@ QUERIES: dict[str, tuple[Any, dict[str, object], str]] = {
     "busy key": (claims._IS_BUSY, {"key": "c7"}, "idx_jobs_busy_key"),
     "lanes with held jobs": (held._LANES, {}, "idx_jobs_held"),
     "turns of a lane": (held._TURNS, {"of": "held", "most": 3, "publish": 1}, "idx_jobs_held"),
-    "first of each key": (held._FIRST_OF_KEYS, {"most": 100}, "idx_jobs_held_key"),
-    "first of a key": (held._FIRST_OF_KEY, {"of": "c7"}, "idx_jobs_held_key"),
+    "first of each key": (
+        key_lines.FIRST_OF_KEYS,
+        {"most": 100, "jumps": 900},
+        "idx_jobs_held_key",
+    ),
+    "first of a key": (key_lines.FIRST_OF_KEY, {"of": "c7"}, "idx_jobs_held_key"),
     "holder of a key": (submissions._HOLDER, {"unique_key": "k7"}, "idx_jobs_unique"),
 }
 

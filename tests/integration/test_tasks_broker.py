@@ -170,8 +170,12 @@ def test_arguments_stay_out_of_the_broker(cluster: Cluster, busy: SimpleNamespac
 # --- away ---
 
 
-def test_producers_do_not_wait_for_a_broker_that_is_away(cluster: Cluster, tmp_path: Path) -> None:
-    """delay() returns soon, the job is in the ledger, and runs when the broker is back."""
+def test_producers_do_not_wait_for_a_broker_that_is_away(
+    cluster: Cluster, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """delay() returns soon, the job is in the ledger, and runs when the broker is back; whoever
+    has not started a stack is told so.
+    """
     log = str(tmp_path / "log")
     cluster.broker_down()
     try:
@@ -185,6 +189,7 @@ def test_producers_do_not_wait_for_a_broker_that_is_away(cluster: Cluster, tmp_p
     finally:
         cluster.broker_up()
     assert taken < 10
+    assert f"no stack runs in {cluster.home}: run `vibe up` in the same folder" in caplog.text
     for each in [result, later, *many]:
         cluster.until(each.id, "completed", seconds=40)
     assert len(cluster.jobs.lines(log)) == 22

@@ -11,6 +11,7 @@ import pytest
 from tests.cluster import Cluster, ready, running_cluster, said
 from tests.processes import until
 from vibe_tasks.flow import control
+from vibe_tasks.store import workers
 
 
 @pytest.fixture(
@@ -75,6 +76,22 @@ def test_a_job_that_was_revoked_and_retried_is_not_dropped_again(
     assert cluster.jobs.lines(log) == ["started"]
 
 
+def test_a_job_that_was_terminated_and_retried_runs(cluster: Cluster, tmp_path: Path) -> None:
+    """The workers do not remember that it was to be ended, whoever told them."""
+    log, first, second = (tmp_path / name for name in ("log", "first", "second"))
+    result = cluster.jobs.hold_in_turn.delay(str(log), str(first), str(second))
+    until(log.exists)
+    result.revoke(terminate=True)
+    cluster.app.control.broadcast(
+        "revoke", arguments={"task_id": result.id, "terminate": True}, reply=True, limit=1
+    )
+    cluster.until(result.id, "cancelled")
+    second.touch()
+    cluster.retry_by_hand(result.id)
+    row = cluster.until(result.id, "completed")
+    assert (row["result"], row["attempt"]) == (2, 2)
+
+
 def test_a_pool_of_threads_lets_a_cancelled_job_run_and_refuses_its_result(
     cluster: Cluster, tmp_path: Path
 ) -> None:
@@ -85,9 +102,19 @@ def test_a_pool_of_threads_lets_a_cancelled_job_run_and_refuses_its_result(
         until(log.exists)
         control.cancel_job(cluster.ledger, result.id, "no")
         until(lambda: "this pool cannot end it" in said(worker), seconds=15)
+        seen = last_seen(cluster, "threads")
+        until(lambda: last_seen(cluster, "threads") > seen + 3, seconds=15)
         gate.touch()
         assert cluster.jobs.add.apply_async((1, 2), lane="threads").get(timeout=10) == 3
+        assert said(worker).count("this pool cannot end it") == 1  # not once for each beat
     assert cluster.status(result.id) == "cancelled"
+
+
+def last_seen(cluster: Cluster, lane: str) -> float:
+    """When the worker of this lane beat last, in epoch seconds."""
+    with cluster.ledger.read() as connection:
+        (found,) = [each for each in workers.list_workers(connection) if each["lane"] == lane]
+    return float(found["last_seen"])
 
 
 def test_a_time_limit_ends_what_has_left_the_process_group(

@@ -75,7 +75,7 @@ def test_a_member_retried_by_hand_completes_its_chord(cluster: Cluster, tmp_path
     jobs, gate = cluster.jobs, tmp_path / "gate"
     result = chord([jobs.add.s(1, 1), jobs.refuse_until.s(str(gate))])(jobs.echo.s())
     with pytest.raises(ChordError, match="not yet"):
-        result.get(timeout=30)
+        jobs.echo.AsyncResult(result.id).get(timeout=30)
     gate.touch()
     cluster.retry_by_hand(result.parent.results[1].id)
     cluster.until(result.id, "completed")
@@ -138,7 +138,7 @@ def test_a_failed_link_inside_a_member_fails_the_chord(cluster: Cluster, tmp_pat
     member = chain(jobs.refuse.si(str(tmp_path / "log")), jobs.add.si(1, 1))
     result = chord([member, jobs.add.s(1, 1)])(jobs.total.s())
     with pytest.raises(ChordError, match="it will never work"):
-        result.get(timeout=30)
+        jobs.total.AsyncResult(result.id).get(timeout=30)
     until(lambda: cluster.status(result.id) == "cancelled")
 
 
@@ -147,3 +147,54 @@ def test_chords_in_chords(cluster: Cluster) -> None:
     jobs = cluster.jobs
     inner = chord([jobs.add.s(1, 1), jobs.add.s(2, 2)], jobs.total.s())
     assert chord([inner, jobs.add.s(10, 0)])(jobs.total.s()).get(timeout=30) == 16
+
+
+def test_a_failure_climbs_through_chords_in_chords(cluster: Cluster, tmp_path: Path) -> None:
+    """The inner body never runs, so the outer one is told too; both run after all once the member
+    has made it.
+    """
+    jobs, gate = cluster.jobs, tmp_path / "gate"
+    inner = chord([jobs.refuse_until.s(str(gate))], jobs.echo.s())
+    result = chord([inner, jobs.add.s(10, 0)])(jobs.echo.s())
+    cluster.until(result.id, "cancelled")
+    with pytest.raises(ChordError, match="not yet"):
+        jobs.echo.AsyncResult(result.id).get(timeout=5)
+    gate.touch()
+    letters = cluster.dead_letters().values()
+    (dead,) = [each["id"] for each in letters if each["name"] == jobs.refuse_until.name]
+    cluster.retry_by_hand(dead)
+    cluster.until(result.id, "completed")
+    assert jobs.echo.AsyncResult(result.id).get(timeout=5) == [["now"], 10]
+
+
+def test_a_member_whose_key_is_taken_fails_its_chord(cluster: Cluster, gated: Gated) -> None:
+    """The job that has the key is no member; the chord must not wait for ever."""
+    jobs = cluster.jobs
+    holder = jobs.hold.apply_async(gated.members[0].args, unique_key="taken")
+    member = jobs.add.s(1, 1).set(unique_key="taken")
+    result = chord([member, jobs.add.s(2, 2)])(jobs.total.s())
+    with pytest.raises(ChordError, match=f"job {holder.id} has its unique_key 'taken'"):
+        jobs.total.AsyncResult(result.id).get(timeout=10)
+
+
+def test_a_body_whose_key_is_taken_is_refused(cluster: Cluster, gated: Gated) -> None:
+    """Before any member is submitted."""
+    jobs = cluster.jobs
+    jobs.hold.apply_async(gated.members[0].args, unique_key="body")
+    before = cluster.count_jobs()
+    with pytest.raises(Exception, match="has the unique_key 'body' of the chord's body"):
+        chord([jobs.add.s(1, 1)])(jobs.total.s().set(unique_key="body"))
+    assert cluster.count_jobs() == before
+
+
+def test_a_body_cancelled_while_it_waits_keeps_its_results(cluster: Cluster, gated: Gated) -> None:
+    """Retried after its members have completed, it runs with what they returned."""
+    result = chord(gated.members)(cluster.jobs.echo.s())
+    cancel_job(cluster.ledger, result.id, "by mistake")
+    gated.open()
+    for member in result.parent.results:
+        cluster.until(member.id, "completed")
+    assert cluster.status(result.id) == "cancelled"
+    cluster.retry_by_hand(result.id)
+    cluster.until(result.id, "completed")
+    assert cluster.row(result.id)["result"] == ["started", "started"]

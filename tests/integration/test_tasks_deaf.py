@@ -9,10 +9,27 @@ import pytest
 
 from tests.cluster import Cluster, ready, running_cluster, said
 from tests.half_open import door_to
+from tests.ledgers import new_job, submit
 from tests.processes import until
 
 SETTINGS = {"VIBE_LEASE_SECONDS": "2", "VIBE_DEAF_SECONDS": "4"}
 NO_WATCHDOG = {"VIBE_LEASE_SECONDS": "1", "VIBE_DEAF_SECONDS": "3600"}
+
+SLOW_LOOP = """
+from cluster_jobs import wait_for
+from vibe_tasks.tasks.request import LedgerRequest
+
+accepted = LedgerRequest.on_accepted
+
+
+def late(self, *args):
+    wait_for("{gate}")
+    return accepted(self, *args)
+
+
+LedgerRequest.on_accepted = late
+"""
+"""Imported by a worker whose event loop does not turn until the gate is open."""
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +54,24 @@ def test_a_worker_whose_connection_is_half_open_gets_a_new_one(cluster: Cluster)
             assert worker.exit_code() is None
 
 
+def test_a_broker_that_hangs_costs_no_lease(cluster: Cluster, tmp_path: Path) -> None:
+    """The watchdog asks it about a job that waits, in vain; the job that runs keeps its lease."""
+    log, gate = tmp_path / "log", tmp_path / "gate"
+    settings = SETTINGS | {"VIBE_LEASE_SECONDS": "3", "VIBE_DEAF_SECONDS": "1"}
+    with cluster.worker("leased", processes=2, environ=settings):
+        held = cluster.jobs.hold.apply_async((str(log), str(gate)), lane="leased")
+        until(log.exists)
+        with cluster.stopped_broker():
+            submit(cluster.ledger, new_job(id="waits", name="cluster_jobs.add", lane="leased"))
+            with cluster.ledger.begin() as connection:
+                connection.exec_driver_sql("UPDATE jobs SET published_at = 1 WHERE id = 'waits'")
+            lease = cluster.row(held.id)["lease_until"]
+            until(lambda: cluster.row(held.id)["lease_until"] > lease + 9, seconds=30)
+        gate.touch()
+        assert held.get(timeout=20) == "started"
+    assert cluster.row(held.id)["attempt"] == 1
+
+
 def test_without_the_watchdog_it_stays_deaf(cluster: Cluster) -> None:
     """What the test above shows is the watchdog's work, and not Celery's."""
     add = cluster.jobs.add
@@ -53,6 +88,24 @@ def test_without_the_watchdog_it_stays_deaf(cluster: Cluster) -> None:
             assert cluster.status(result.id) == "pending"
             assert worker.exit_code() is None
             watched.kill()
+
+
+def test_a_job_keeps_its_lease_while_the_event_loop_is_busy(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    """Also when it has not read yet that a process took the job."""
+    log, gate = tmp_path / "log", tmp_path / "gate"
+    (cluster.folder / "slow_loop.py").write_text(SLOW_LOOP.format(gate=str(gate)))
+    settings = {"VIBE_LEASE_SECONDS": "2", "VIBE_IMPORTS": "cluster_jobs,slow_loop"}
+    with cluster.worker("busy", environ=settings):
+        result = cluster.jobs.hold.apply_async((str(log), str(gate)), lane="busy")
+        until(log.exists)
+        lease = cluster.row(result.id)["lease_until"]
+        until(lambda: cluster.row(result.id)["lease_until"] > lease + 4, seconds=15)
+        gate.touch()
+        assert result.get(timeout=15) == "started"
+    assert cluster.row(result.id)["attempt"] == 1
+    assert cluster.jobs.lines(log) == ["started"]
 
 
 def test_a_worker_whose_event_loop_is_stuck_ends_and_hands_its_jobs_back(

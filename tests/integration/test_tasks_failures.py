@@ -152,6 +152,24 @@ def test_a_job_that_calls_exit_has_failed(cluster: Cluster, tmp_path: Path) -> N
     assert cluster.errors(result.id) == ["AttemptError: the job called exit(3)"] * 3
 
 
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [("cancelled", "CancelledError: odd"), ("interrupt", "KeyboardInterrupt: odd"),
+     ("generator", "GeneratorExit: odd")],
+)  # fmt: skip
+def test_a_job_that_raises_what_is_no_exception_has_failed(
+    cluster: Cluster, tmp_path: Path, name: str, error: str
+) -> None:
+    """Each attempt is recorded under the error's own name; the worker's process goes on."""
+    log = tmp_path / "log"
+    result = cluster.jobs.raise_strangely.delay(str(log), name)
+    row = cluster.until(result.id, "failed")
+    assert cluster.errors(result.id) == [error] * 3
+    assert (row["error"], row["retry_count"]) == (error, 3)
+    with pytest.raises(cluster.module("results").JobFailedError, match=error):
+        result.get(timeout=5)
+
+
 def test_a_job_that_nobody_knows_waits(cluster: Cluster) -> None:
     """A worker without the function does not lose the job; one that has it runs it."""
     made = cluster.jobs.add.new_job((1, 2), {}, None, {})

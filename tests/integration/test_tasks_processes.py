@@ -75,6 +75,27 @@ def test_a_tree_ends_with_those_that_left_its_group(tree: list[psutil.Process]) 
     until(lambda: not any(map(runs, tree)))
 
 
+def test_a_wide_tree_costs_a_look_or_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All processes are read once a round, and not once for each member."""
+    looks: list[object] = []
+    look = processes._look
+
+    def counted() -> processes._Look:
+        looks.append(None)
+        return look()
+
+    monkeypatch.setattr(processes, "_look", counted)
+    source = "import subprocess; [subprocess.Popen(['sleep', '60']) for _ in range(60)]; input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", source], stdin=subprocess.PIPE, start_new_session=True
+    ) as root:
+        until(lambda: len(psutil.Process(root.pid).children()) == 60, seconds=20)
+        members = [psutil.Process(root.pid), *psutil.Process(root.pid).children()]
+        processes.kill(root.pid)
+        until(lambda: not any(map(runs, members)))
+    assert len(looks) <= 3
+
+
 def test_members_are_ended_whose_root_has_gone_first(tree: list[psutil.Process]) -> None:
     """SIGTERM took the root; the others became orphans and are remembered."""
     members = processes.tree_of(tree[0].pid)

@@ -8,8 +8,32 @@ import pytest
 
 from tests.cluster import ready, running_cluster
 from tests.processes import until
+from vibe_tasks.store import workers
+from vibe_tasks.tasks import processes
 
 LONG_LEASE = {"VIBE_LEASE_SECONDS": "600"}
+
+
+class Worker:
+    """As much of Celery's worker as registering asks for."""
+
+    app, hostname, concurrency = None, "code@pod-0", 1
+
+
+def test_a_container_that_starts_again_within_a_lease_signs_off(
+    request: pytest.FixtureRequest,
+) -> None:
+    """Nobody here can tell whether the one before lives, in a name space that is gone."""
+    before = workers.Registered(worker="code@pod-0", host="boot/pid:[1]", process="1:100")
+    with running_cluster(request, "sqlite") as cluster:
+        with cluster.ledger.begin() as connection:
+            workers.register(connection, before, ["code"], tier="standard", capacity=1)
+        me = cluster.module("steps").register(Worker(), ["code"])
+        with cluster.ledger.begin() as connection:
+            workers.beat(connection, "code@pod-0", active=0, process=me.process)
+            assert not workers.online_at(connection, str(processes.this_host()))
+            assert workers.sign_off(connection, me)
+            assert workers.registered_as(connection, "code@pod-0") is None
 
 
 def test_a_worker_that_starts_again_under_its_name_takes_its_jobs_back(

@@ -44,7 +44,7 @@ def test_a_transient_error_may_say_when() -> None:
     assert TransientError("busy", retry_after=5).retry_after == 5
 
 
-@pytest.mark.parametrize("seconds", [-1, math.nan])
+@pytest.mark.parametrize("seconds", [-1, math.nan, math.inf])
 def test_a_snooze_into_the_past_is_refused(seconds: float) -> None:
     """The message names the value."""
     with pytest.raises(ValueError, match="zero or more"):

@@ -63,6 +63,17 @@ def test_a_worker_that_connects_is_not_judged() -> None:
     assert worker.looks(1000) == []
 
 
+def test_silence_while_it_connects_does_not_count() -> None:
+    """When it is connected again it has all the time to receive something."""
+    worker = Worker()
+    assert worker.looks(5) == []
+    worker.turns = None
+    assert worker.looks(1) == []
+    worker.turns = 100
+    assert worker.looks(4) == []
+    assert worker.looks(1) == [Verdict.RECONNECT]
+
+
 def test_an_event_loop_that_does_not_turn_ends_the_process() -> None:
     """After thirty seconds, whatever waits."""
     worker = Worker()

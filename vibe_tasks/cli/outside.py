@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import isnan
 from typing import Any
 
 import click
@@ -24,19 +25,32 @@ from vibe_tasks.errors import InputError, LeaseLostError
 from vibe_tasks.jobs import Claim
 from vibe_tasks.store.job_rows import find_job
 from vibe_tasks.store.watching import whole_job_id
-from vibe_tasks.tasks.job_queue import JobQueue
+from vibe_tasks.tasks.job_queue import LONGEST_LEASE, JobQueue
 
 REFUSED = 1
 """Exit code where there is no job, or the attempt is over."""
 
-Seconds = click.FloatRange(min=0, min_open=True)
+
+class Seconds(click.FloatRange):
+    """A number of seconds, at most a year."""
+
+    def __init__(self, *, above_zero: bool = False) -> None:
+        super().__init__(min=0, max=LONGEST_LEASE, min_open=above_zero)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The number; NaN is neither below nor above any bound."""
+        seconds = super().convert(value, param, ctx)
+        if isnan(seconds):
+            self.fail(f"{value!r} is not a number of seconds.", param, ctx)
+        return seconds
+
 
 attempt_option = click.option(
-    "--attempt", type=click.IntRange(min=1), required=True, metavar="N",
+    "--attempt", type=click.IntRange(min=1, max=2**31 - 1), required=True, metavar="N",
     help="The attempt, as the claim named it.",
 )  # fmt: skip
 lease_option = click.option(
-    "--lease", type=Seconds, metavar="SECONDS",
+    "--lease", type=Seconds(above_zero=True), metavar="SECONDS",
     help="Time until it counts as lost without a heartbeat; default: VIBE_LEASE_SECONDS.",
 )  # fmt: skip
 
@@ -56,7 +70,7 @@ class Held:
 @click.argument("lanes", metavar="LANE...", nargs=-1, required=True)
 @click.option("--worker", metavar="NAME", help="Who takes it; default: cli@HOST.")
 @click.option(
-    "--wait", type=click.FloatRange(min=0), default=0.0, metavar="SECONDS",
+    "--wait", type=Seconds(), default=0.0, metavar="SECONDS",
     help="Wait so long for a job.",
 )  # fmt: skip
 @lease_option
@@ -98,12 +112,11 @@ def claim(
 @json_option
 def heartbeat(job_id: str, attempt: int, lease: float | None, as_json: bool) -> int:
     """Renew the lease of a job that takes longer; call it every third of the lease."""
-    with _fenced() as said, JobQueue() as queue:
+    with _fenced(), JobQueue() as queue:
         held = _held(queue, job_id, attempt)
         until = queue.heartbeat(held, lease=lease)
-        told = {"job_id": held.id, "lease_until": until}
-        said.append(_line(told) if as_json else f"until {moment(until)}")
-    return _say(said)
+        _say(f"until {moment(until)}", {"job_id": held.id, "lease_until": until}, as_json=as_json)
+    return 0
 
 
 @click.command(
@@ -119,13 +132,12 @@ def heartbeat(job_id: str, attempt: int, lease: float | None, as_json: bool) -> 
 @json_option
 def complete(job_id: str, attempt: int, text: str, as_json: bool) -> int:
     """Record the result of a job that you have claimed; what needs it goes on."""
-    result = _parsed(sys.stdin.read() if text == "-" else text)
-    with _fenced() as said, JobQueue() as queue:
+    result = _parsed(text)
+    with _fenced(), JobQueue() as queue:
         held = _held(queue, job_id, attempt)
         queue.complete(held, result)
-        words = f"completed {short_id(held.id)}"
-        said.append(_line({"completed": [held.id]}) if as_json else words)
-    return _say(said)
+        _say(f"completed {short_id(held.id)}", {"completed": [held.id]}, as_json=as_json)
+    return 0
 
 
 @click.command(
@@ -137,7 +149,7 @@ def complete(job_id: str, attempt: int, text: str, as_json: bool) -> int:
 @click.option("--error", required=True, metavar="TEXT", help="What went wrong.")
 @click.option("--permanent", is_flag=True, help="Do not try again.")
 @click.option(
-    "--retry-after", type=click.FloatRange(min=0), metavar="SECONDS",
+    "--retry-after", type=Seconds(), metavar="SECONDS",
     help="Time to the next attempt, instead of the retry policy's.",
 )  # fmt: skip
 @json_option
@@ -151,34 +163,30 @@ def fail(
     as_json: bool,
 ) -> int:
     """Count a failure of a job that you have claimed, and say whether it will run again."""
-    with _fenced() as said, JobQueue() as queue:
+    with _fenced(), JobQueue() as queue:
         held = _held(queue, job_id, attempt)
         again = queue.fail(held, error, permanent=permanent, retry_after=retry_after)
-        ending = "it will run again" if again else "a dead letter"
-        told = {"job_id": held.id, "will_retry": again}
-        said.append(_line(told) if as_json else f"failed {short_id(held.id)}: {ending}")
-    return _say(said)
+        words = f"failed {short_id(held.id)}: {'it will run again' if again else 'a dead letter'}"
+        _say(words, {"job_id": held.id, "will_retry": again}, as_json=as_json)
+    return 0
 
 
 @contextmanager
-def _fenced() -> Iterator[list[str]]:
-    """What is to be said at the end; nothing where the attempt was refused, which is said here."""
-    said: list[str] = []
+def _fenced() -> Iterator[None]:
+    """Where the attempt is refused, say so and end with `REFUSED`."""
     try:
         with storage_trouble():
-            yield said
+            yield
     except LeaseLostError as error:
         note(f"vibe: {error}")
+        click.get_current_context().exit(REFUSED)
 
 
-def _say(said: list[str]) -> int:
-    for line in said:
-        click.echo(line)
-    return 0 if said else REFUSED
-
-
-def _line(told: dict[str, Any]) -> str:
-    return json.dumps(told, indent=2)
+def _say(words: str, told: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        print_json(told)
+    else:
+        click.echo(words)
 
 
 def _held(queue: JobQueue, text: str, attempt: int) -> Held:
@@ -188,8 +196,8 @@ def _held(queue: JobQueue, text: str, attempt: int) -> Held:
 
 def _parsed(text: str) -> Any:
     try:
-        return json.loads(text, parse_constant=_refuse)
-    except ValueError as error:
+        return json.loads(sys.stdin.read() if text == "-" else text, parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:
         raise InputError(f"--result is no JSON: {error}") from error
 
 

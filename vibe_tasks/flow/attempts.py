@@ -6,15 +6,18 @@ failure like any other and a job that kills its workers ends as a dead letter.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from vibe_tasks.errors import LeaseLostError
+from vibe_tasks.errors import LeaseLostError, VibeError
 from vibe_tasks.flow.endings import Ending, Place, Uniform, settle, settle_in
 from vibe_tasks.jobs import Publication
 from vibe_tasks.store import jobs, leases, plans, workers
 from vibe_tasks.store.engine import Database, Transaction
+
+log = logging.getLogger(__name__)
 
 __all__ = [
     "Ending", "Place", "Reaped", "Uniform", "abandon", "interrupt", "lose", "reap", "settle",
@@ -102,11 +105,15 @@ def _take_all_back(
     following: list[Publication] = []
     for held in attempts:
         outcome = None
-        # It may end between the look and the write, where others write at the same time.
-        with suppress(LeaseLostError), ledger.begin() as connection:
-            outcome = _take_back(
-                connection, held, f"{why} {held.worker}", uniform, only_late=only_late, wait=0.0
-            )
+        try:
+            with ledger.begin() as connection:
+                outcome = _take_back(
+                    connection, held, f"{why} {held.worker}", uniform, only_late=only_late, wait=0.0
+                )
+        except LeaseLostError:
+            pass  # it has ended since the look, where others write at the same time
+        except VibeError as error:  # one row that is not as it should be must not hold up the rest
+            log.warning("cannot take back job %s: %s", held.id, error)
         if outcome is None:
             continue
         again, messages = outcome

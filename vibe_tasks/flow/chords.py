@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from vibe_tasks.errors import IllegalMoveError
+from vibe_tasks.errors import IllegalMoveError, UnknownJobError
 from vibe_tasks.jobs import Publication
 from vibe_tasks.store import chords, jobs, outbox
 from vibe_tasks.store.engine import Transaction
@@ -25,15 +25,18 @@ def member_completed(
         group_id: The member's group.
         lane: The member's lane, which somebody serves.
     """
-    chord = chords.count_member(connection, group_id)
-    if chord is None:
+    missing = chords.count_member(connection, group_id)
+    if missing is None:
         return None
-    if chord.missing > 0:
+    if missing > 0:
         return ()
+    chord = chords.find_chord(connection, group_id)
     results = chords.results(connection, chord) if chord.takes_results else None
-    started = jobs.start_body(connection, chord.body_id, results, lane=lane)
     chords.close_chord(connection, group_id)
-    return outbox.publications(connection, [chord.body_id]) if started else ()
+    with suppress(UnknownJobError):  # somebody has deleted the body
+        if jobs.start_body(connection, chord.body_id, results, lane=lane):
+            return outbox.publications(connection, [chord.body_id])
+    return ()
 
 
 def member_ended(
@@ -50,9 +53,12 @@ def member_ended(
 
 
 def fail_body(connection: Transaction, body_id: str, error: str) -> None:
-    """The body of a chord cannot run."""
-    with suppress(IllegalMoveError):  # another member has ended it, or a person
+    """The body of a chord cannot run; nor can what waits for that, where it is a member itself."""
+    # Another member has ended it, or a person has; or somebody has deleted it.
+    with suppress(IllegalMoveError, UnknownJobError):
         jobs.cancel_job(connection, body_id, f"{jobs.CHORD_ERROR}{error}")
+        canvas = jobs.find_job(connection, body_id)["canvas"]
+        member_ended(connection, canvas, body_id, error)
 
 
 def groups_of(canvas: Mapping[str, Any]) -> tuple[str, ...]:

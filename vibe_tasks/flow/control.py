@@ -137,12 +137,12 @@ def approve(ledger: Database, plan_id: str, task_id: str | None = None) -> tuple
 
 
 def locked(connection: Transaction, job_id: str) -> dict[str, Any]:
-    """The job's row; its plan is locked first, as everywhere."""
-    row = jobs.find_job(connection, job_id)
-    if row["plan_id"] is not None:
-        plans.plan_status(connection, row["plan_id"])
-        row = jobs.find_job(connection, job_id)
-    return row
+    """The job's row, locked; its plan is locked first, as everywhere."""
+    plan_id = jobs.find_job(connection, job_id)["plan_id"]
+    if plan_id is not None:
+        plans.plan_status(connection, plan_id)
+    jobs.lock_job(connection, job_id)
+    return jobs.find_job(connection, job_id)
 
 
 def _refuse_replaced(connection: Transaction, plan_id: str) -> None:

@@ -6,19 +6,45 @@ cancels it. A job that has started once keeps its retries, however late they are
 
 from __future__ import annotations
 
+import logging
 from datetime import UTC, datetime
 
+from vibe_tasks.errors import VibeError
 from vibe_tasks.flow import chords, control
 from vibe_tasks.pipeline import Happening
 from vibe_tasks.store import deadlines, events
 from vibe_tasks.store.engine import Database
 
+log = logging.getLogger(__name__)
 
-def give_up_late(ledger: Database, *, most: int = 100) -> tuple[str, ...]:
-    """Cancel jobs whose deadline has passed, a transaction for each; their ids."""
-    with ledger.read() as connection:
-        late = deadlines.late_jobs(connection, most=most)
-    return tuple(job_id for job_id in late if give_up_if_late(ledger, job_id))
+
+def give_up_late(ledger: Database, *, most: int = 100) -> tuple[tuple[str, ...], bool]:
+    """Cancel jobs whose deadline has passed, a transaction for each.
+
+    One that cannot be cancelled is logged and keeps none of the others from it.
+
+    Args:
+        ledger: The ledger.
+        most: Jobs that are cancelled at most.
+
+    Returns:
+        Their ids, and whether there may be more.
+    """
+    done: list[str] = []
+    stuck: set[str] = set()
+    while True:
+        with ledger.read() as connection:
+            late = deadlines.late_jobs(connection, most=most + len(stuck))
+        new = [job_id for job_id in late if job_id not in stuck]
+        for job_id in new[: most - len(done)]:
+            try:
+                if give_up_if_late(ledger, job_id):
+                    done.append(job_id)
+            except VibeError as error:
+                stuck.add(job_id)
+                log.warning("job %s is late and cannot be given up: %s", job_id, error)
+        if len(new) < most or len(done) >= most or len(stuck) >= most:
+            return tuple(done), len(new) >= most and bool(done)
 
 
 def give_up_if_late(ledger: Database, job_id: str) -> bool:

@@ -42,7 +42,7 @@ def submit(
             rest = [job for job in new if job.id not in known]
             made = jobs.submit(connection, rest, published=published) if rest else ()
         written = {job.id: each for job, each in zip(rest, made, strict=True)}
-        return tuple(written.get(job.id) or _written_before(job) for job in new)
+        return tuple(written.get(job.id) or written_before(job) for job in new)
 
     return retries.call(write)
 
@@ -90,6 +90,7 @@ def _give_up_orphan(
             jobs.snooze_job(connection, job_id, held.attempt, 0.0, "the claim's answer was lost")
 
 
-def _written_before(job: NewJob) -> jobs.Submitted:
+def written_before(job: NewJob) -> jobs.Submitted:
+    """What became of a job that an earlier try has written."""
     waits = job.delay > 0 or job.due_at is not None or job.blocked
     return jobs.Submitted(id=job.id, fresh=True, due=not waits)

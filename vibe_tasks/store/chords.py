@@ -15,7 +15,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from vibe_tasks.store.job_rows import results_of
 from vibe_tasks.store.schema import chord_results, chords
-from vibe_tasks.store.statement import Statement, decoded
+from vibe_tasks.store.statement import Statement
 
 _C = chords.c
 _R = chord_results.c
@@ -23,7 +23,7 @@ _COUNT = Statement(
     update(chords)
     .where(_C.group_id == bindparam("of_group", type_=_C.group_id.type))
     .values(missing=_C.missing - literal_column("1"))
-    .returning(_C.group_id, _C.body_id, _C.members, _C.missing, _C.takes_results)
+    .returning(_C.missing)
 )
 IDS_IN_ONE_LOOK = 500
 """Jobs in one query; both databases bound the parameters of a statement."""
@@ -31,20 +31,18 @@ IDS_IN_ONE_LOOK = 500
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chord:
-    """A chord, after one more member.
+    """A chord all of whose members have completed.
 
     Attributes:
         group_id: Its group.
         body_id: The job that waits for the members.
         members: Ids of the members, in the order of their results.
-        missing: How many have not completed.
         takes_results: Whether the body's first argument is the list of their results.
     """
 
     group_id: str
     body_id: str
     members: tuple[str, ...]
-    missing: int
     takes_results: bool
 
 
@@ -94,17 +92,22 @@ def body_of(connection: Connection, group_id: str) -> str | None:
     return found
 
 
-def count_member(connection: Connection, group_id: str) -> Chord | None:
-    """One more member has completed; None where there is no such chord in the ledger.
+def count_member(connection: Connection, group_id: str) -> int | None:
+    """One more member has completed; how many are missing, None for no chord of the ledger.
 
-    To be called once for each member, in the transaction of its completion.
+    To be called once for each member, in the transaction of its completion. The row stays locked
+    until its end.
     """
     row = _COUNT.first(connection, {"of_group": group_id})
-    if row is None:
-        return None
+    return None if row is None else int(row[0])
+
+
+def find_chord(connection: Connection, group_id: str) -> Chord:
+    """A chord of the ledger. It may have thousands of members: read it when it is complete."""
+    row = connection.execute(select(chords).where(_C.group_id == group_id)).one()
     return Chord(
-        group_id=row[0], body_id=row[1], members=tuple(decoded(row[2])), missing=row[3],
-        takes_results=bool(row[4]),
+        group_id=row.group_id, body_id=row.body_id, members=tuple(row.members),
+        takes_results=bool(row.takes_results),
     )  # fmt: skip
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import Literal
 
 from sqlalchemy import (
-    CTE,
     ColumnElement,
     Connection,
     and_,
@@ -20,7 +19,6 @@ from sqlalchemy import (
     null,
     or_,
     select,
-    union_all,
     update,
 )
 from sqlalchemy.exc import IntegrityError
@@ -29,7 +27,7 @@ from vibe_tasks.jobs import Claim, JobStatus
 from vibe_tasks.priority import Priority
 from vibe_tasks.store import held, lanes
 from vibe_tasks.store.engine import now, run_plain, transaction
-from vibe_tasks.store.schema import READY, has_status, jobs, status
+from vibe_tasks.store.schema import has_status, jobs, status
 from vibe_tasks.store.schema import lanes as lane_rows
 from vibe_tasks.store.statement import Row, Statement, decoded
 
@@ -37,12 +35,11 @@ _J = jobs.c
 _ZERO: ColumnElement[int] = literal_column("0")
 _ONE: ColumnElement[int] = literal_column("1")
 _JOB = bindparam("job", type_=_J.id.type)
-_OF = bindparam("of", type_=_J.lane.type)
-_COLUMNS = (
+COLUMNS = (
     _J.id, _J.name, _J.kind, _J.lane, _J.priority, _J.attempt, _J.retry_count, _J.max_retries,
     _J.retry_base, _J.args, _J.plan_id, _J.task_id, _J.round, _J.time_limit, _J.concurrency_key,
 )  # fmt: skip
-_TAKEN = {
+TAKEN = {
     "status": status(JobStatus.PROCESSING),
     "attempt": _J.attempt + _ONE,
     "worker": bindparam("by", type_=_J.worker.type),
@@ -57,79 +54,39 @@ _TAKEN = {
 _DUE = and_(
     has_status(JobStatus.PENDING), or_(_J.backoff_until.is_(None), _J.backoff_until <= now())
 )
-_IN_TIME = or_(_J.start_by.is_(None), _J.attempt > _ZERO, _J.start_by > now())
+IN_TIME = or_(_J.start_by.is_(None), _J.attempt > _ZERO, _J.start_by > now())
 _HAS_RULES = exists().where(lane_rows.c.lane == _J.lane).correlate(jobs)
-_UNGOVERNED = and_(_J.concurrency_key.is_(None), ~_HAS_RULES)
+UNGOVERNED = and_(_J.concurrency_key.is_(None), ~_HAS_RULES)
+_FAST = (_J.id == _JOB, _DUE, IN_TIME, UNGOVERNED)
+# On a server a row that somebody else has in his hands is left to the second look: a statement
+# that has waited for it knows nothing of a pause since its beginning, where its lease began too.
+_FREE_ROW = select(_J.seq).where(*_FAST).with_for_update(skip_locked=True).cte("free_row")
 _CLAIM = Statement(
-    update(jobs)
-    .where(_J.id == _JOB, _DUE, _IN_TIME, _UNGOVERNED)
-    .values(_TAKEN)
-    .returning(*_COLUMNS)
+    {
+        dialect: update(jobs).where(*which).values(TAKEN).returning(*COLUMNS)
+        for dialect, which in (
+            ("sqlite", _FAST),
+            ("postgresql", (_J.seq.in_(select(_FREE_ROW.c.seq)),)),
+        )
+    }
 )
 _GOVERNED_JOB = Statement(
-    select(_J.id, _J.lane, _J.concurrency_key)
-    .where(_J.id == _JOB, _DUE, _IN_TIME)
-    .with_for_update()
+    select(_J.lane, _J.concurrency_key).where(_J.id == _JOB, _DUE, IN_TIME).with_for_update()
 )
-_GRANT = Statement(update(jobs).where(_J.id == _JOB, _DUE).values(_TAKEN).returning(*_COLUMNS))
+_GRANT = Statement(update(jobs).where(_J.id == _JOB, _DUE).values(TAKEN).returning(*COLUMNS))
 _busy = jobs.alias("busy")
 
 
-def _busy_with(key: ColumnElement[str | None]) -> ColumnElement[bool]:
+def busy_with(key: ColumnElement[str | None]) -> ColumnElement[bool]:
+    """That a job of this key runs."""
     return exists().where(
         _busy.c.status == status(JobStatus.PROCESSING), _busy.c.concurrency_key == key
     )
 
 
-_IS_BUSY = Statement(
-    select(_ONE).where(_busy_with(bindparam("key", type_=_J.concurrency_key.type)))
-)
-_FREE = or_(_J.concurrency_key.is_(None), ~_busy_with(_J.concurrency_key))
+_IS_BUSY = Statement(select(_ONE).where(busy_with(bindparam("key", type_=_J.concurrency_key.type))))
 
 
-# A CTE that locks is evaluated once; a sub-select after IN may be evaluated for each row, and
-# then locks and changes more rows than its limit.
-def _first(name: str, *conditions: ColumnElement[bool]) -> CTE:
-    return (
-        select(_J.seq, _J.priority)
-        .where(*conditions, _J.lane == _OF, _IN_TIME, _FREE)
-        .order_by(_J.priority, _J.seq)
-        .limit(_ONE)
-        .with_for_update(skip_locked=True)
-        .cte(name)
-    )
-
-
-_MOST_URGENT = _first("most_urgent", READY)
-_OVER = (
-    select(_J.seq)
-    .where(has_status(JobStatus.PENDING), _J.backoff_until <= now())
-    .order_by(_J.backoff_until)
-    .limit(literal_column("1000"))
-)
-_WAIT_OVER = _first("wait_over", has_status(JobStatus.PENDING), _J.seq.in_(_OVER))
-_EITHER = union_all(
-    select(_MOST_URGENT.c.seq, _MOST_URGENT.c.priority),
-    select(_WAIT_OVER.c.seq, _WAIT_OVER.c.priority),
-).subquery()
-_NEXT = {
-    # On SQLite the jobs whose wait is over are made ready before.
-    "sqlite": select(_MOST_URGENT.c.seq),
-    # On a server that would be one round trip more for every claim.
-    "postgresql": select(_EITHER.c.seq).order_by(_EITHER.c.priority, _EITHER.c.seq).limit(_ONE),
-}
-_CLAIM_NEXT = Statement(
-    {
-        dialect: update(jobs)
-        .where(_J.seq.in_(following), _UNGOVERNED)
-        .values(_TAKEN)
-        .returning(*_COLUMNS)
-        for dialect, following in _NEXT.items()
-    }
-)
-_NEXT_JOB = Statement(
-    select(_J.id, _J.concurrency_key).where(_J.seq.in_(select(_MOST_URGENT.c.seq)))
-)
 _DUE_SEQ = (
     select(_J.seq)
     .where(has_status(JobStatus.PENDING), _J.backoff_until <= now())
@@ -145,9 +102,6 @@ _PROMOTE = Statement(
         ),
     }
 )
-
-BUSY_KEYS_IN_ONE_LOOK = 10
-"""Jobs that `claim_next_job` loses to others' claims of their keys before it gives up."""
 
 
 def claim(connection: Connection, job_id: str, *, worker: str, lease: float) -> Claim | None:
@@ -166,56 +120,31 @@ def claim(connection: Connection, job_id: str, *, worker: str, lease: float) -> 
     values = {"job": job_id, "by": worker, "lease": lease}
     row = _CLAIM.first(connection, values)
     if row is not None:
-        return _claim_of(row)
+        return claim_of(row)
     with transaction(connection):
         wanted = _GOVERNED_JOB.first(connection, {"job": job_id})
         if wanted is None:
             return None
-        _, lane, key = wanted
+        lane, key = wanted
         # A look without the lock first: a crowd that finds the lane full need not queue up.
-        allowed = lanes.room(connection, lane)
-        refused = allowed is not None and not allowed.starts
-        taken = "lane" if refused else _grant(connection, lane, key, values)
+        taken: Claim | Literal["lane", "key"] = "lane"
+        if key is not None and _IS_BUSY.first(connection, {"key": key}) is not None:
+            taken = "key"
+        elif has_room(connection, lane):
+            taken = grant(connection, lane, key, values)
         if not isinstance(taken, Claim):
             held.hold(connection, job_id, taken)
             return None
         return taken
 
 
-def claim_next_job(connection: Connection, lane: str, *, worker: str, lease: float) -> Claim | None:
-    """Take the most urgent due job of a lane, oldest first among equals, or None.
-
-    Jobs whose concurrency key is busy are passed over; where the lane is paused or full, or its
-    rate allows no start, nobody gets one.
-    """
-    who = {"by": worker, "lease": lease}
-    if connection.dialect.name == "sqlite":
-        promote(connection)
-    row = _CLAIM_NEXT.first(connection, {"of": lane, **who})
-    if row is not None:
-        return _claim_of(row)
-    with transaction(connection):
-        promote(connection)
-        for _ in range(BUSY_KEYS_IN_ONE_LOOK):
-            # Held jobs whose turn it is compete with the others.
-            held.give_turns(connection, lane=lane, every_key=True, most=1, published=False)
-            allowed = lanes.room(connection, lane)
-            if allowed is not None and not allowed.starts:
-                return None
-            following = _NEXT_JOB.first(connection, {"of": lane})
-            if following is None:
-                return None
-            job_id, key = following
-            taken = _grant(connection, lane, key, {"job": job_id, **who})
-            if isinstance(taken, Claim):
-                return taken
-            if taken == "lane":
-                return None
-            held.hold(connection, job_id, "key")
-    return None
+def has_room(connection: Connection, lane: str) -> bool:
+    """Whether a job of this lane may start, by a look without a lock."""
+    allowed = lanes.room(connection, lane)
+    return allowed is None or allowed.starts > 0
 
 
-def _grant(
+def grant(
     connection: Connection, lane: str, key: str | None, values: dict[str, object]
 ) -> Claim | Literal["lane", "key"]:
     """Take a job whose row is locked, or say what it must wait for."""
@@ -232,7 +161,7 @@ def _grant(
         return "key"
     if allowed is not None:
         lanes.spend(connection, lane, allowed)
-    return _claim_of(row, governed=allowed is not None)
+    return claim_of(row, governed=allowed is not None)
 
 
 def _grant_key(connection: Connection, values: dict[str, object]) -> Row | None:
@@ -252,7 +181,8 @@ def promote(connection: Connection, *, most: int = 1_000) -> int:
     return _PROMOTE.count(connection, {"most": most})
 
 
-def _claim_of(row: Row, *, governed: bool = False) -> Claim:
+def claim_of(row: Row, *, governed: bool = False) -> Claim:
+    """The claim, from its row of `COLUMNS`."""
     arguments = decoded(row[9])
     return Claim(
         id=row[0],

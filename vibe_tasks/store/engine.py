@@ -17,7 +17,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -26,6 +26,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from vibe_tasks.errors import SchemaError, UnavailableError
+from vibe_tasks.store.forking import Uses
 from vibe_tasks.store.statement import driver, give_up
 
 PRAGMAS: Mapping[str, tuple[str, object]] = {
@@ -41,6 +42,23 @@ PRAGMAS: Mapping[str, tuple[str, object]] = {
 `auto_vacuum` is the database's, not the connection's: it is set before the first table."""
 
 AUTO_VACUUM_INCREMENTAL = 2
+
+FORK_PATIENCE = 6.0
+"""Seconds for which a fork waits for other threads, more than `busy_timeout`: one that waits for
+the file's lock has given up by then. A ledger that hangs does not stop forks for ever."""
+
+SERVER_OPTIONS: Mapping[str, str | int] = {
+    "connect_timeout": 5,
+    "application_name": "vibe_tasks",
+    "keepalives": 1,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+}
+"""How a server is connected to; libpq's names and units. A host that falls silent is given up
+after about ten seconds, an idle one as well as one that owes us an answer: by themselves the
+systems wait for a quarter of an hour, and a worker would lose its leases meanwhile."""
 
 COLLECTED = "moved jobs"
 """Where a connection keeps what its current transaction is about to tell others; see `telling`."""
@@ -62,10 +80,12 @@ class Database:
     Attributes:
         engine: The connection pool; connections are opened when they are first needed.
         url: As given, password included; do not print it.
+        uses: Entered for each use of a connection.
     """
 
     engine: Engine
     url: str
+    uses: Uses = field(default_factory=Uses, compare=False, repr=False)
 
     @property
     def is_sqlite(self) -> bool:
@@ -76,7 +96,7 @@ class Database:
     def begin(self) -> Iterator[Connection]:
         """A writing transaction: committed at the end, rolled back on any error."""
         begin = "BEGIN IMMEDIATE" if self.is_sqlite else "BEGIN"
-        with self.engine.connect() as connection:
+        with self.uses, self.engine.connect() as connection:
             try:
                 run_plain(connection, begin)
                 yield connection
@@ -91,18 +111,31 @@ class Database:
 
         Costs a third less than `begin`, and on a server one round trip instead of three.
         """
-        with self.engine.connect() as connection:
+        with self.uses, self.engine.connect() as connection:
             yield connection
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A connection for reading; every statement sees the latest commits."""
-        with self.engine.connect() as connection:
+        with self.uses, self.engine.connect() as connection:
             yield connection
 
     def close(self) -> None:
         """Close all connections."""
         self.engine.dispose()
+
+    def before_fork(self) -> None:
+        """Right before a fork: on SQLite nobody else is in the middle of something, see `forking`.
+
+        Its connections are closed if nobody is, for an inherited one keeps the file open unlocked.
+        """
+        if self.is_sqlite and self.uses.hold(FORK_PATIENCE):
+            self.engine.dispose()
+
+    def after_fork(self) -> None:
+        """In the parent: others may go on."""
+        if self.is_sqlite:
+            self.uses.release()
 
     def forget_inherited(self) -> None:
         """After a fork: leave the parent's connections to the parent.
@@ -110,6 +143,7 @@ class Database:
         They are kept and never closed: closing says goodbye on a socket that is the parent's,
         and makes SQLite tidy up files that the parent has open.
         """
+        self.uses.reset()
         _INHERITED.append(self.engine.pool)
         self.engine.dispose(close=False)
 
@@ -118,19 +152,19 @@ _INHERITED: list[object] = []
 
 
 @contextmanager
-def transaction(connection: Connection) -> Iterator[None]:
-    """The writing transaction that this connection is in, or one of its own.
+def transaction(connection: Connection) -> Iterator[bool]:
+    """The writing transaction that this connection is in, or one of its own; whether it is that.
 
     For what is one statement most of the time, and a transaction where that was not enough.
     """
     sqlite = connection.dialect.name == "sqlite"
     raw = driver(connection)
     if raw.in_transaction if sqlite else raw.info.transaction_status != 0:
-        yield
+        yield False
         return
     try:
         run_plain(connection, "BEGIN IMMEDIATE" if sqlite else "BEGIN")
-        yield
+        yield True
         run_plain(connection, "COMMIT")
     except BaseException:
         _roll_back(connection)
@@ -173,9 +207,10 @@ def open_database(
         isolation_level="AUTOCOMMIT",
         pool_reset_on_return=None,
         pool_size=10,
+        hide_parameters=True,  # they may hold what nobody should read in a log
         connect_args={"timeout": 5.0, "check_same_thread": False}
         if sqlite
-        else {"connect_timeout": 5, "application_name": "vibe_tasks"},
+        else dict(SERVER_OPTIONS),
     )
     if sqlite:
         _prepare_sqlite(engine, clock)

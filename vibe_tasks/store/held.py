@@ -1,10 +1,17 @@
 """Held jobs: refused at the claim for want of room in their lane or because their key is busy.
 
 A held job is out of the outbox and waits for its turn: the most urgent first, as many as their
-lane has room for, one for each free key. Its `held_for` says what it waits for, `lane` or `key`,
-and stays while it has its turn (`held_at` is gone, its message on the way) until it is claimed: so
-a look at the first few of a lane or key tells how many turns are given already, and a look costs
-the same with ten held jobs and with fifty thousand.
+lane has room for. Its `held_for` says in which line it stands:
+
+- `key`: behind others of its concurrency key. The first of each lane goes on when the key is free:
+  into the line of its lane, where somebody governs that, else to a worker at once.
+- `lane`: in the line of its lane; of one key the first alone, so that ten thousand jobs of a busy
+  key keep nobody else from a start.
+- `turn`: in none any more, its key's next; the others of the key wait until it is claimed.
+
+One that has its turn keeps `lane` or `turn` (`held_at` is gone, its message on the way) until it is
+claimed: so a look at the first few of a line tells how many turns are given already, and a look
+costs the same with ten held jobs and with fifty thousand.
 """
 
 from __future__ import annotations
@@ -16,8 +23,7 @@ from typing import Any, Literal
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    Text,
-    and_,
+    Select,
     bindparam,
     case,
     exists,
@@ -32,6 +38,20 @@ from sqlalchemy import (
 from vibe_tasks.jobs import JobStatus
 from vibe_tasks.store import lanes
 from vibe_tasks.store.engine import now
+from vibe_tasks.store.job_rows import DIALECTS, among, as_parameter
+from vibe_tasks.store.key_lines import (
+    FIRST_OF_KEY,
+    FIRST_OF_KEYS,
+    FIRST_OF_KEYS_OF_LANE,
+    JUMPS,
+    JUMPS_OF_LANE,
+    KEY,
+    LANE,
+    OF_LANE,
+    TURN,
+    lanes_with,
+    waits,
+)
 from vibe_tasks.store.schema import has_status, jobs
 from vibe_tasks.store.schema import lanes as lane_rows
 from vibe_tasks.store.statement import Row, Statement
@@ -39,128 +59,84 @@ from vibe_tasks.store.statement import Row, Statement
 _J = jobs.c
 _PENDING = has_status(JobStatus.PENDING)
 _ZERO: ColumnElement[int] = literal_column("0")
-_ONE: ColumnElement[int] = literal_column("1")
-_OF_LANE = bindparam("of", type_=_J.lane.type)
-_OF_KEY = bindparam("of", type_=_J.concurrency_key.type)
+
+IN_LINE_OF_LANE = case((or_(_J.concurrency_key.is_(None), _J.held_for != KEY), LANE), else_=KEY)
+"""What a job waits for that finds no room in its lane. With a key it first waits for its place in
+the lane's line, unless it has that already."""
 
 
-def _held_for(what: str, table: Any = jobs) -> ColumnElement[bool]:
-    # Literals, so that the partial index serves.
-    return and_(
-        table.c.status == literal_column("'pending'", Text),
-        table.c.held_for == literal_column(f"'{what}'", Text),
-    )
-
-
-def _hold(what: str) -> Statement:
+def _hold(what: ColumnElement[Any]) -> Statement:
     return Statement(
         update(jobs)
         .where(_J.id == bindparam("job", type_=_J.id.type), _PENDING)
         .values(
-            held_at=func.coalesce(_J.held_at, now()),
-            held_for=literal_column(f"'{what}'", Text),
-            backoff_until=null(),
+            held_at=func.coalesce(_J.held_at, now()), held_for=what, backoff_until=null(),
             published_at=null(),
         )
+    )  # fmt: skip
+
+
+_HOLD = {"lane": _hold(IN_LINE_OF_LANE), "key": _hold(KEY)}
+_REFUSED_FOR_KEY = Statement(
+    select(_J.lane).where(
+        _J.id == bindparam("job", type_=_J.id.type), waits(KEY),
+        exists().where(lane_rows.c.lane == _J.lane).correlate(jobs),
     )
+)  # fmt: skip
 
 
-_HOLD = {"lane": _hold("lane"), "key": _hold("key")}
-_ANY = select(or_(exists().where(_held_for("lane")), exists().where(_held_for("key"))))
-
-
-def _distinct(column: Any, condition: ColumnElement[bool]) -> Any:
-    """The different values of an index's first column: a jump for each, not a step for each row."""
-    other = jobs.alias("other")
-    following = other.c[column.name]
-    values = select(column.label("value")).where(condition).order_by(column).limit(_ONE).subquery()
-    found = select(values.c.value).cte(f"each_{column.name}", recursive=True)
-    successor = (
-        select(following)
-        .where(_held_for("lane" if column is _J.lane else "key", other), following > found.c.value)
-        .order_by(following)
-        .limit(_ONE)
-        .scalar_subquery()
-    )
-    return found.union_all(select(successor).where(found.c.value.is_not(None)))
-
-
-_LANES_HELD = _distinct(_J.lane, _held_for("lane"))
-_LANES = Statement(select(_LANES_HELD.c.value).where(_LANES_HELD.c.value.is_not(None)))
-_KEYS_HELD = _distinct(_J.concurrency_key, _held_for("key"))
-_busy, _head = jobs.alias("busy"), jobs.alias("head")
-
-
-def _key_free(key: Any) -> ColumnElement[bool]:
-    return ~exists().where(
-        _busy.c.status == literal_column("'processing'", Text), _busy.c.concurrency_key == key
-    )
-
-
-def _head_of(key: Any) -> Any:
-    return (
-        select(_head.c.seq)
-        .where(_held_for("key", _head), _head.c.concurrency_key == key)
-        .order_by(_head.c.priority, _head.c.seq)
-        .limit(_ONE)
-        .scalar_subquery()
-    )
-
-
-_GOVERNED = exists().where(lane_rows.c.lane == _J.lane).correlate(jobs)
-# One for each free key; not where the first has its turn already.
-_FIRST_OF_KEYS = Statement(
-    select(_J.seq, _J.lane, _GOVERNED)
-    .select_from(_KEYS_HELD)
-    .join(jobs, _J.seq == _head_of(_KEYS_HELD.c.value))
-    .where(_KEYS_HELD.c.value.is_not(None), _key_free(_KEYS_HELD.c.value), _J.held_at.is_not(None))
-    .limit(bindparam("most"))
-)
-_FIRST_OF_KEY = Statement(
-    select(_J.seq, _J.lane, _GOVERNED).where(
-        _J.seq == _head_of(_OF_KEY), _key_free(_OF_KEY), _J.held_at.is_not(None)
-    )
-)
-_FOR_LANE = Statement(
-    update(jobs)
-    .where(_J.seq == bindparam("one", type_=_J.seq.type), _held_for("key"))
-    .values(held_for=literal_column("'lane'", Text))
-)
-_SENT = case((bindparam("publish") > _ZERO, now()), else_=null())
-_TURN_OF_KEY = Statement(
-    update(jobs)
-    .where(_J.seq == bindparam("one", type_=_J.seq.type), _held_for("key"), _J.held_at.is_not(None))
-    .values(held_at=null(), published_at=_SENT)
-    .returning(_J.id)
-)
-_FIRST_OF_LANE = (
-    select(_J.seq, _J.held_at)
-    .where(_held_for("lane"), _J.lane == _OF_LANE)
-    .order_by(_J.priority, _J.seq)
-    .limit(bindparam("most"))
+_HELD_LANES = lanes_with(LANE)
+_LANES = Statement(select(_HELD_LANES.c.lane).where(_HELD_LANES.c.lane.is_not(None)))
+# What another transaction has in its hands is passed over, here and below: waiting for it, two
+# that share two rows could wait for each other.
+_CHOSEN = {
+    dialect: select(_J.seq)
+    .where(among(_J.seq, "seqs", dialect), waits(KEY))
     .with_for_update(skip_locked=True)
-    .cte("first_of_lane")
+    .cte("chosen")
+    for dialect in DIALECTS
+}
+_SENT = case((bindparam("publish") > _ZERO, now()), else_=null())
+_TO_LANE = Statement(
+    {
+        dialect: update(jobs).where(_J.seq.in_(select(chosen.c.seq))).values(held_for=LANE)
+        for dialect, chosen in _CHOSEN.items()
+    }
+)
+_TURN_OF_KEY = Statement(
+    {
+        dialect: update(jobs)
+        .where(_J.seq.in_(select(chosen.c.seq)))
+        .values(held_for=TURN, held_at=null(), published_at=_SENT)
+        .returning(_J.id)
+        for dialect, chosen in _CHOSEN.items()
+    }
 )
 
 
-def _turns(**values: Any) -> Statement:
+def _turns(which: Select[Any], **values: Any) -> Statement:
+    first = (
+        which.order_by(_J.priority, _J.seq)
+        .limit(bindparam("most"))
+        .with_for_update(skip_locked=True)
+        .cte("first_of_lane")
+    )
     return Statement(
         update(jobs)
-        .where(
-            _J.seq.in_(select(_FIRST_OF_LANE.c.seq).where(_FIRST_OF_LANE.c.held_at.is_not(None)))
-        )
+        .where(_J.seq.in_(select(first.c.seq).where(first.c.held_at.is_not(None))))
         .values(held_at=null(), published_at=_SENT, **values)
         .returning(_J.id)
     )
 
 
-_TURNS = _turns()
+_LINE = select(_J.seq, _J.held_at).where(waits(LANE), _J.lane == OF_LANE)
+_TURNS = _turns(_LINE)
 # Nobody counts the turns of a lane without rules.
-_LET_GO = _turns(held_for=null())
+_LET_GO = _turns(_LINE, held_for=case((_J.concurrency_key.is_not(None), TURN), else_=null()))
 
 
 KEYS_IN_ONE_LOOK = 100
-"""Free keys that one call of `give_turns` looks after."""
+"""Free keys that one look finds turns for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,14 +154,47 @@ class Turns:
     more: bool = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """What a look has found that may go on.
+
+    Attributes:
+        keys: The first ones of free keys, as `FIRST_OF_KEYS` has them.
+        lanes: Lanes with jobs in their line, and room for one.
+        wait: Seconds until another lane's rate allows one; None where none waits for that.
+    """
+
+    keys: Sequence[Row] = ()
+    lanes: tuple[str, ...] = ()
+    wait: float | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self.keys or self.lanes)
+
+
 def hold(connection: Connection, job_id: str, what: Literal["lane", "key"]) -> None:
     """Let a due job wait for its turn: for room in its lane, or until its key is free."""
     _HOLD[what].count(connection, {"job": job_id})
 
 
-def any_held(connection: Connection) -> bool:
-    """Whether `give_turns` may have something to do."""
-    return bool(connection.execute(_ANY).scalar())
+def refused_for_key(connection: Connection, job_id: str) -> str | None:
+    """The governed lane of this job, where it waits for its key: its turn there was for nothing."""
+    row = _REFUSED_FOR_KEY.first(connection, {"job": job_id})
+    return None if row is None else str(row[0])
+
+
+def waiting(connection: Connection) -> Waiting:
+    """What `give_turns` would do now: a look without a lock or a transaction."""
+    keys = FIRST_OF_KEYS.all(connection, {"most": KEYS_IN_ONE_LOOK, "jumps": JUMPS})
+    names: list[str] = []
+    seconds: list[float] = []
+    for (name,) in _LANES.all(connection, {}):
+        allowed = lanes.room(connection, name)
+        if allowed is None or allowed.starts:
+            names.append(name)
+        elif allowed.wait is not None:
+            seconds.append(allowed.wait)
+    return Waiting(keys=keys, lanes=tuple(names), wait=min(seconds, default=None))
 
 
 def give_turns(
@@ -193,7 +202,7 @@ def give_turns(
     *,
     lane: str | None = None,
     key: str | None = None,
-    every_key: bool = False,
+    found: Waiting | None = None,
     most: int = 500,
     published: bool = True,
 ) -> Turns:
@@ -205,51 +214,66 @@ def give_turns(
         connection: A writing transaction.
         lane: Only jobs of this lane; with neither lane nor key, of all.
         key: The first job of this concurrency key, where it is free.
-        every_key: The first job of each key that is free, of the lane's jobs.
+        found: What `waiting` has found, which is only looked up again where this is None.
         most: Jobs of one lane at once.
         published: The caller will send their messages right after the commit.
     """
+    if lane is None and key is None and found is None:
+        found = waiting(connection)
+    if found is None:
+        keys = FIRST_OF_KEY.all(connection, {"of": key}) if key is not None else []
+        found = Waiting(keys=keys, lanes=() if lane is None else (lane,))
     publish = int(published)
-    every = lane is None and key is None
-    if every or every_key:
-        first = _FIRST_OF_KEYS.all(connection, {"most": KEYS_IN_ONE_LOOK})
-        first = [row for row in first if every or row[1] == lane]
-    else:
-        first = [] if key is None else _FIRST_OF_KEY.all(connection, {"of": key})
-    given, wanted = _turns_of_keys(connection, first, publish)
-    if every:
-        names = [row[0] for row in _LANES.all(connection, {})]
-    else:
-        names = sorted(wanted | ({lane} if lane is not None else set()))
-    waits: list[float] = []
-    more = len(first) >= KEYS_IN_ONE_LOOK
-    for name in names:
+    given, moved = _turns_of_keys(connection, found.keys, publish)
+    seconds = [] if found.wait is None else [found.wait]
+    more = len(found.keys) >= KEYS_IN_ONE_LOOK
+    for name in sorted({*found.lanes, *moved}):
         allowed = lanes.room(connection, name)
-        if allowed is None:
-            let_go = _LET_GO.all(connection, {"of": name, "most": most, "publish": publish})
-            given += [row[0] for row in let_go]
-            more |= len(let_go) == most
-        elif allowed.starts:
-            number = min(most, allowed.starts)
-            turns = _TURNS.all(connection, {"of": name, "most": number, "publish": publish})
-            given += [row[0] for row in turns]
-        elif allowed.wait is not None:
-            waits.append(allowed.wait)
-    return Turns(job_ids=tuple(given), wait=min(waits, default=None), more=more)
+        number = most if allowed is None else min(most, allowed.starts)
+        if number:
+            ids = _turns_of_lane(connection, name, number, publish, let_go=allowed is None)
+            if name == lane and allowed is not None and len(ids) < number:
+                line_up(connection, name)
+                ids += _turns_of_lane(connection, name, number, publish, let_go=False)
+            given += ids
+            more |= allowed is None and len(ids) == most
+        elif allowed is not None and allowed.wait is not None:
+            seconds.append(allowed.wait)
+    return Turns(job_ids=tuple(given), wait=min(seconds, default=None), more=more)
+
+
+def line_up(connection: Connection, lane: str) -> None:
+    """Let the first ones of the lane's free keys go on, as many as one look may pass over.
+
+    Where nobody governs the lane they have their turn with that, and somebody must send them.
+    """
+    keys = FIRST_OF_KEYS_OF_LANE.all(
+        connection, {"of": lane, "most": KEYS_IN_ONE_LOOK, "jumps": JUMPS_OF_LANE}
+    )
+    _turns_of_keys(connection, keys, 0)
+
+
+def _turns_of_lane(
+    connection: Connection, lane: str, most: int, publish: int, *, let_go: bool
+) -> list[str]:
+    values = {"of": lane, "most": most, "publish": publish}
+    return [row[0] for row in (_LET_GO if let_go else _TURNS).all(connection, values)]
 
 
 def _turns_of_keys(
-    connection: Connection, first: Sequence[Row], publish: int
+    connection: Connection, keys: Sequence[Row], publish: int
 ) -> tuple[list[str], set[str]]:
     """Jobs whose key is free: those that may start, and the lanes whose room others need now."""
+    to_lane = {seq: lane for seq, lane, _, _, governed in keys if governed}
+    firsts: dict[str, tuple[int, int]] = {}
+    for seq, _, key, priority, governed in keys:
+        if not governed:
+            firsts[key] = min(firsts.get(key, (priority, seq)), (priority, seq))
+    if to_lane:
+        _TO_LANE.count(connection, {"seqs": as_parameter(connection, [*to_lane])})
     given: list[str] = []
-    governed: set[str] = set()
-    # In one order everywhere: two transactions that share two rows must not lock crosswise.
-    for seq, lane, has_rules in sorted(first):
-        if has_rules:
-            _FOR_LANE.count(connection, {"one": seq})
-            governed.add(lane)
-        else:
-            rows = _TURN_OF_KEY.all(connection, {"one": seq, "publish": publish})
-            given += [row[0] for row in rows]
-    return given, governed
+    if firsts:
+        seqs = as_parameter(connection, [seq for _, seq in firsts.values()])
+        rows = _TURN_OF_KEY.all(connection, {"seqs": seqs, "publish": publish})
+        given = [row[0] for row in rows]
+    return given, set(to_lane.values())

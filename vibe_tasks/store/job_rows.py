@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, Text, any_, bindparam, func, select
+from sqlalchemy import ColumnElement, Connection, Row, any_, bindparam, func, select
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from vibe_tasks.errors import UnknownJobError
@@ -15,16 +15,37 @@ from vibe_tasks.store.schema import has_status, jobs
 from vibe_tasks.store.statement import Statement
 
 _J = jobs.c
-_OVER = select(_J.id).where(has_status(*sorted(ENDED)))
-# One parameter for all ids: a list of parameters is built anew for each look.
+
+
+def among(column: ColumnElement[Any], name: str, dialect: str) -> ColumnElement[bool]:
+    """That the column's value is one of many.
+
+    All are one parameter, see `as_parameter`: a list of them would be built anew for each look,
+    and PostgreSQL takes no more than 65,535.
+    """
+    if dialect == "sqlite":
+        return column.in_(select(func.json_each(bindparam(name)).table_valued("value").c.value))
+    return column == any_(bindparam(name, type_=ARRAY(column.type)))
+
+
+def as_parameter(connection: Connection, values: Iterable[str] | Iterable[int]) -> object:
+    """These values as the one parameter that `among` compares with."""
+    return json.dumps(list(values)) if connection.dialect.name == "sqlite" else list(values)
+
+
+DIALECTS = ("sqlite", "postgresql")
 _ENDED = Statement(
     {
-        "sqlite": _OVER.where(
-            _J.id.in_(select(func.json_each(bindparam("ids")).table_valued("value").c.value))
-        ),
-        "postgresql": _OVER.where(_J.id == any_(bindparam("ids", type_=ARRAY(Text)))),
+        dialect: select(_J.id).where(has_status(*sorted(ENDED)), among(_J.id, "ids", dialect))
+        for dialect in DIALECTS
     }
 )
+_RESULTS = {
+    dialect: select(
+        _J.id, _J.status, _J.result, _J.error, _J.attempt, _J.retry_count, _J.status_updated_at
+    ).where(among(_J.id, "ids", dialect))
+    for dialect in DIALECTS
+}
 
 
 def find_job(connection: Connection, job_id: str) -> dict[str, Any]:
@@ -68,13 +89,12 @@ def list_jobs(
 
 def results_of(connection: Connection, job_ids: Iterable[str]) -> dict[str, Row[*tuple[Any, ...]]]:
     """Status, result and error of these jobs, by id; unknown ids are absent."""
-    statement = select(
-        _J.id, _J.status, _J.result, _J.error, _J.attempt, _J.retry_count, _J.status_updated_at
-    ).where(_J.id.in_(list(job_ids)))
-    return {row.id: row for row in connection.execute(statement)}
+    ids = as_parameter(connection, job_ids)
+    rows = connection.execute(_RESULTS[connection.dialect.name], {"ids": ids})
+    return {row.id: row for row in rows}
 
 
 def ended_of(connection: Connection, job_ids: Sequence[str]) -> list[str]:
     """Which of these jobs have ended; made to be asked again and again by whoever waits."""
-    ids = json.dumps(job_ids) if connection.dialect.name == "sqlite" else list(job_ids)
+    ids = as_parameter(connection, job_ids)
     return [row[0] for row in _ENDED.all(connection, {"ids": ids})]

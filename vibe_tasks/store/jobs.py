@@ -27,24 +27,26 @@ from vibe_tasks.errors import LeaseLostError, UnknownJobError
 from vibe_tasks.failures import bounded
 from vibe_tasks.jobs import JobStatus
 from vibe_tasks.retry import RetryPolicy
-from vibe_tasks.store.claims import claim, claim_next_job, promote
+from vibe_tasks.store.claims import claim, promote
 from vibe_tasks.store.engine import now
 from vibe_tasks.store.job_rows import ended_of, find_job, list_jobs, results_of
 from vibe_tasks.store.moves import (
     CHORD_ERROR,
     cancel_job,
+    lock_job,
     mark_dead_letter,
     revive_job,
     start_body,
     unblock_job,
 )
+from vibe_tasks.store.next_job import claim_next_job
 from vibe_tasks.store.schema import has_status, jobs, status
 from vibe_tasks.store.statement import Row, Statement, encoded
 from vibe_tasks.store.submissions import Submitted, submit
 
 __all__ = [
     "CHORD_ERROR", "Submitted", "cancel_job", "check_lease", "claim", "claim_next_job",
-    "complete_job", "end_job", "ended_of", "fail_job", "find_job", "list_jobs",
+    "complete_job", "end_job", "ended_of", "fail_job", "find_job", "list_jobs", "lock_job",
     "mark_dead_letter", "promote", "results_of", "revive_job", "snooze_job", "start_body", "submit",
     "unblock_job",
 ]  # fmt: skip
@@ -149,7 +151,10 @@ def snooze_job(
 
     Raises:
         LeaseLostError: The attempt is no longer the job's current one.
+        ValueError: The seconds are no time to wait.
     """
+    if not 0 <= seconds < inf:
+        raise ValueError(f"seconds must be zero or more, got {seconds}")
     _apply(connection, _AGAIN, job_id, attempt, why=bounded(reason), wait=float(seconds), counted=0)
 
 

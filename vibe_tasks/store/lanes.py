@@ -143,7 +143,8 @@ def spend(connection: Connection, lane: str, found: Room) -> None:
 def pause(connection: Connection, lane: str) -> bool:
     """Let nothing of this lane start any more; whether that is new.
 
-    What runs goes on, what waits keeps its place.
+    What runs goes on, what waits keeps its place. A claim that is being written at this moment
+    may still be done.
     """
     _insert(connection, lane)
     changed = connection.execute(
@@ -203,11 +204,11 @@ def limit(
 
 
 def _insert(connection: Connection, lane: str) -> None:
+    """See that the lane has a row, and lock it: nobody may tidy it up before it says something."""
     kind = sqlite if connection.dialect.name == "sqlite" else postgresql
+    row = kind.insert(lanes).values(lane=lane, tokens=0.0, tokens_at=now())
     connection.execute(
-        kind.insert(lanes)
-        .values(lane=lane, tokens=0.0, tokens_at=now())
-        .on_conflict_do_nothing(index_elements=[_L.lane])
+        row.on_conflict_do_update(index_elements=[_L.lane], set_={"lane": row.excluded.lane})
     )
 
 

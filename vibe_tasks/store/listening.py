@@ -10,7 +10,7 @@ Nobody may rely on a notification alone: it is lost where nobody listens at that
 from __future__ import annotations
 
 import json
-import select
+import selectors
 import socket
 import threading
 from collections.abc import Sequence
@@ -98,6 +98,10 @@ class Listener:
         except DATABASE_ERRORS as error:
             raise UnavailableError(f"cannot listen to the ledger: {error}") from error
         self._ear, self._mouth = socket.socketpair()
+        # Not `select`, which knows no file number above 1,023.
+        self._heard = selectors.DefaultSelector()
+        self._heard.register(self._ear, selectors.EVENT_READ)
+        self._heard.register(driver(self._connection), selectors.EVENT_READ)
 
     def receive(self, timeout: float) -> Sequence[Notification]:
         """What has come, waiting at most so many seconds for the first; empty once closed.
@@ -113,8 +117,8 @@ class Listener:
                 # What came along with the answer to LISTEN is there already.
                 found = list(connection.notifies(timeout=0))
                 if not found:
-                    heard, _, _ = select.select([connection, self._ear], (), (), timeout)
-                    if connection in heard:
+                    ready = [key.fileobj for key, _ in self._heard.select(timeout)]
+                    if connection in ready:
                         found = list(connection.notifies(timeout=0))
             except self._errors as error:
                 raise UnavailableError(f"the ledger's notifications: {error}") from error
@@ -130,6 +134,7 @@ class Listener:
                 self._closed = True
                 with suppress(*self._errors, *DATABASE_ERRORS):
                     self._connection.close()
+                self._heard.close()
                 self._ear.close()
                 self._mouth.close()
 

@@ -117,31 +117,42 @@ def start_body(
 ) -> bool:
     """Let the body of a chord start that waited for its members; whether it did.
 
+    One that a person has cancelled stays so, and has its results should it be retried.
+
     Args:
         connection: A writing transaction; its caller sends the message.
-        job_id: The body; one that a person has cancelled stays so.
+        job_id: The body.
         results: Put before the body's other arguments, unless None.
         lane: Where a job of kind `follow` runs, which belongs to no lane.
+
+    Raises:
+        UnknownJobError: No such job.
     """
     row = find_job(connection, job_id)
-    args = row["args"]
+    values: dict[str, Any] = {"lane": lane} if row["kind"] == "follow" else {}
     if results is not None:
-        args = {**args, "args": [results, *args["args"]]}
-    statement = (
-        update(jobs)
-        .where(
-            _J.id == job_id,
-            or_(
-                has_status(JobStatus.BLOCKED),
-                and_(has_status(JobStatus.CANCELLED), _J.error.startswith(CHORD_ERROR)),
-            ),
+        values["args"] = {**row["args"], "args": [results, *row["args"]["args"]]}
+    if values:
+        connection.execute(
+            update(jobs)
+            .where(_J.id == job_id, has_status(JobStatus.BLOCKED, JobStatus.CANCELLED))
+            .values(values)
         )
+    failed = and_(has_status(JobStatus.CANCELLED), _J.error.startswith(CHORD_ERROR))
+    started = connection.execute(
+        update(jobs)
+        .where(_J.id == job_id, or_(has_status(JobStatus.BLOCKED), failed))
         .values(
-            status=status(JobStatus.PENDING), args=args, error=None, published_at=now(),
-            lane=lane if row["kind"] == "follow" else row["lane"], status_updated_at=now(),
+            status=status(JobStatus.PENDING), error=None, published_at=now(),
+            status_updated_at=now(),
         )
     )  # fmt: skip
-    return connection.execute(statement).rowcount == 1
+    return started.rowcount == 1
+
+
+def lock_job(connection: Connection, job_id: str) -> None:
+    """Keep others from moving this job until the end of the transaction; SQLite has one writer."""
+    connection.execute(select(_J.seq).where(_J.id == job_id).with_for_update())
 
 
 def mark_dead_letter(connection: Connection, job_id: str, *, dead: bool) -> None:

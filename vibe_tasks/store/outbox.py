@@ -8,17 +8,16 @@ sent and is no longer in the broker comes back through `lost`.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from math import isfinite
 from typing import Any
 
 from sqlalchemy import (
     Connection,
     Row,
-    Text,
     bindparam,
     case,
     exists,
     func,
-    literal_column,
     null,
     select,
     update,
@@ -28,6 +27,8 @@ from vibe_tasks.jobs import JobStatus, Publication
 from vibe_tasks.priority import Priority
 from vibe_tasks.store.claims import promote
 from vibe_tasks.store.engine import now
+from vibe_tasks.store.held import IN_LINE_OF_LANE
+from vibe_tasks.store.job_rows import DIALECTS, among, as_parameter
 from vibe_tasks.store.schema import READY, has_status, jobs, lanes
 from vibe_tasks.store.statement import Statement
 
@@ -51,13 +52,15 @@ _TAKE = (
     .values(
         published_at=case((_HAS_RULES, null()), else_=now()),
         held_at=case((_HAS_RULES, now()), else_=null()),
-        held_for=case((_HAS_RULES, literal_column("'lane'", Text)), else_=_J.held_for),
+        held_for=case((_HAS_RULES, IN_LINE_OF_LANE), else_=_J.held_for),
     )
     .returning(*_MESSAGE, _J.published_at)
 )
 BITES = 10
 """How often `take_unpublished` looks again when all that it took has to wait for its turn."""
 
+_ANY_UNSENT = select(exists().where(READY, _J.published_at.is_(None), _J.held_at.is_(None)))
+_MESSAGES = {dialect: select(*_MESSAGE).where(among(_J.id, "ids", dialect)) for dialect in DIALECTS}
 _RETURN = Statement(
     update(jobs)
     .where(_J.id == bindparam("job", type_=_J.id.type), _PENDING)
@@ -99,7 +102,8 @@ def take_unpublished(connection: Connection, *, most: int = 500) -> tuple[Public
     """Undertake to send the messages of due jobs that nobody has sent, most urgent first.
 
     Of several dispatchers one gets each job. If sending fails, call `give_back`. Jobs of lanes
-    with rules are held instead: `held.give_turns` says when they are to be sent.
+    with rules are held instead: `held.give_turns` says when they are to be sent. So an empty answer
+    does not say that nothing is left: ask `any_unsent`.
     """
     promote(connection)
     for _ in range(BITES):
@@ -109,6 +113,11 @@ def take_unpublished(connection: Connection, *, most: int = 500) -> tuple[Public
             break
     due.sort(key=lambda row: (row.priority, row.seq))
     return tuple(publication_of(row) for row in due)
+
+
+def any_unsent(connection: Connection) -> bool:
+    """Whether `take_unpublished` has something to do."""
+    return bool(connection.execute(_ANY_UNSENT).scalar())
 
 
 def give_back(connection: Connection, job_ids: Iterable[str]) -> None:
@@ -131,7 +140,8 @@ def seconds_to_next(
         value = connection.execute(_NEXT_DUE).scalar()
     else:
         value = connection.execute(_NEXT_DUE.where(_J.lane.in_(sorted(lanes)))).scalar()
-    return None if value is None else float(value)
+    # A column can hold what no clock shows; nobody can wait for that.
+    return float(value) if value is not None and isfinite(value) else None
 
 
 def awaited(connection: Connection, *, grace: float) -> tuple[tuple[str, Priority], ...]:
@@ -183,7 +193,8 @@ def publications(connection: Connection, job_ids: Iterable[str]) -> tuple[Public
     wanted = list(job_ids)
     if not wanted:
         return ()
-    rows = connection.execute(select(*_MESSAGE).where(_J.id.in_(wanted)))
+    values = {"ids": as_parameter(connection, wanted)}
+    rows = connection.execute(_MESSAGES[connection.dialect.name], values)
     found = {row.id: publication_of(row) for row in rows}
     return tuple(found[job_id] for job_id in wanted if job_id in found)
 

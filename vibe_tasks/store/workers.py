@@ -6,13 +6,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, case, delete, func, insert, null, select, update
+from sqlalchemy import Connection, case, delete, func, insert, null, or_, select, update
 
 from vibe_tasks.store.engine import now
 from vibe_tasks.store.schema import READY, jobs, worker_health
 from vibe_tasks.store.schema import lanes as governed
 
 _W = worker_health.c
+
+FORGOTTEN = 86_400.0
+"""Seconds after which a worker that is gone is no longer listed."""
 _ONLINE = (
     select(
         _W.worker_id.label("worker"), _W.host, _W.process,
@@ -31,8 +34,8 @@ class Registered:
     Attributes:
         worker: Its name.
         host: Where process ids have one meaning; None where it is not known.
-        process: Its main process, told from all others of that host; None where it is not known,
-            or where two workers have this name.
+        process: Its main process, told from all others of that host; without a host, any text
+            that no other start has. None where two workers that live have this name.
         age: Seconds since it was last heard of.
     """
 
@@ -51,8 +54,15 @@ def register(
     capacity: int,
     version: str | None = None,
 ) -> None:
-    """Write this worker's rows, one for each lane, in place of what its name had."""
-    connection.execute(delete(worker_health).where(_W.worker_id == registered.worker))
+    """Write this worker's rows, one for each lane, in place of what its name had.
+
+    Workers that were not heard of for `FORGOTTEN` are removed: pods have a new name each time.
+    """
+    connection.execute(
+        delete(worker_health).where(
+            or_(_W.worker_id == registered.worker, _W.last_seen < now() - FORGOTTEN)
+        )
+    )
     rows = [
         {"worker_id": registered.worker, "lane": lane, "tier": tier, "active_tasks": 0,
          "capacity_limit": capacity, "status": "online", "host": registered.host,
@@ -77,12 +87,20 @@ def beat(connection: Connection, worker: str, *, active: int, process: str | Non
     values: dict[str, Any] = {"active_tasks": active, "last_seen": now(), "status": "online"}
     if process is not None:
         values["process"] = case((_W.process == process, _W.process), else_=null())
-    connection.execute(update(worker_health).where(_W.worker_id == worker).values(values))
+    mine = update(worker_health).where(_W.worker_id == worker)
+    if process is not None:  # a beat that comes late, after `sign_off`, changes nothing
+        mine = mine.where(or_(_W.status == "online", _W.process.is_distinct_from(process)))
+    connection.execute(mine.values(values))
 
 
 def leave(connection: Connection, worker: str) -> None:
     """The workers of this name have stopped."""
     connection.execute(_LEFT.where(_W.worker_id == worker))
+
+
+def forget(connection: Connection, worker: str) -> None:
+    """The worker of this name, which nobody will have again, has stopped and holds nothing."""
+    connection.execute(delete(worker_health).where(_W.worker_id == worker))
 
 
 def sign_off(connection: Connection, registered: Registered) -> bool:

@@ -38,6 +38,11 @@ def make_app() -> Celery:
     made.conf.update(
         broker_url=broker,
         result_backend=_result_backend(broker),
+        # Nobody may wait long for what is only Celery's: above all not the dispatcher, which tells
+        # Celery's chords of jobs that died and takes back leases in between.
+        redis_socket_timeout=chosen.publish_timeout,
+        redis_socket_connect_timeout=chosen.publish_timeout,
+        result_backend_transport_options={"retry_policy": {"max_retries": 1}},
         accept_content=["json"],
         task_serializer="json",
         result_serializer="json",
@@ -54,6 +59,7 @@ def make_app() -> Celery:
         },
         broker_connection_retry_on_startup=True,
         broker_connection_timeout=chosen.publish_timeout,
+        broker_connection_max_retries=None,  # for ever: the broker may be away for hours
         task_publish_retry=False,
         worker_prefetch_multiplier=1,
         worker_disable_prefetch=True,

@@ -13,7 +13,7 @@ from celery.utils import gen_unique_id
 from kombu.utils.functional import maybe_list
 
 from vibe_tasks.errors import InputError
-from vibe_tasks.flow import writing
+from vibe_tasks.flow import chords, writing
 from vibe_tasks.flow.progress import publication_of
 from vibe_tasks.jobs import NewJob
 from vibe_tasks.priority import Priority, parse_priority
@@ -102,6 +102,11 @@ class CalledTask(Task):
         submitted = self._submit([job])[0]
         if submitted.fresh and submitted.due:
             publisher.publish(self.app, ledger, [publication_of(job)])
+        elif not submitted.fresh and options.get("chord"):
+            # The job that has the key belongs to somebody else's group: nothing would be counted.
+            with ledger.begin() as connection:
+                why = f"job {submitted.id} has its unique_key {job.unique_key!r}"
+                chords.member_ended(connection, job.canvas, job.id, why)
         return self.AsyncResult(submitted.id)
 
     def submit_many(

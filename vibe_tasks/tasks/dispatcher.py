@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from celery import Celery
-from kombu.utils.json import loads
 
 from vibe_tasks.errors import InputError, UnavailableError
 from vibe_tasks.flow import attempts, deadlines
@@ -49,7 +48,7 @@ class Dispatched:
         reaped: Attempts taken back because their lease had expired.
         given_up: Jobs cancelled because they had not started by their deadline.
         wait: Seconds to the next job that is due or may have its turn, 0 where there was more
-            to send than one look does, None without any.
+            to send or give up than one look does, None without any.
     """
 
     sent: int
@@ -77,7 +76,7 @@ def dispatch(
     reaped = attempts.reap(
         ledger, uniform=resources.uniform, late=reap, host=processes.this_host(), gone=steps.is_gone
     )
-    late = deadlines.give_up_late(ledger)
+    late, later = deadlines.give_up_late(ledger)
     answers = publisher.publish(app, ledger, reaped.following)
     if answers:
         answers = followers.tell(app, ledger, [*reaped.dead, *late])
@@ -91,7 +90,7 @@ def dispatch(
         waits = [each for each in (wait, outbox.seconds_to_next(connection)) if each is not None]
     return Dispatched(
         sent=sent, lost=lost, reaped=reaped.taken, given_up=len(late),
-        wait=0.0 if more else min(waits, default=None),
+        wait=0.0 if more or later else min(waits, default=None),
     )  # fmt: skip
 
 
@@ -101,7 +100,11 @@ def _send_due(app: Celery, ledger: Database) -> tuple[int, bool]:
     for _ in range(BITES):
         with ledger.begin() as connection:
             due = outbox.take_unpublished(connection)
-        if not due or not publisher.publish(app, ledger, due):
+        if not due:
+            with ledger.read() as connection:
+                if not outbox.any_unsent(connection):
+                    return sent, False
+        elif not publisher.publish(app, ledger, due):
             return sent, False
         sent += len(due)
     return sent, True
@@ -114,10 +117,11 @@ def _give_turns(app: Celery, ledger: Database) -> tuple[int, bool, float | None]
     sent = 0
     for _ in range(BITES):
         with ledger.read() as connection:
-            if not held.any_held(connection):
-                return sent, False, None
+            found = held.waiting(connection)
+        if not found:
+            return sent, False, found.wait
         with ledger.begin() as connection:
-            turns = held.give_turns(connection)
+            turns = held.give_turns(connection, found=found)
             messages = outbox.publications(connection, turns.job_ids)
         if not publisher.publish(app, ledger, messages) or not turns.more:
             return sent + len(messages), False, turns.wait
@@ -142,26 +146,28 @@ def find_lost(app: Celery, ledger: Database, *, grace: float) -> int:
             log.warning("cannot look into the broker: %s", error)
             return lost
         with ledger.begin() as connection:
-            before = None if oldest is None else outbox.sent_at(connection, oldest)
-            if oldest is not None and before is None:
-                continue  # the head is no waiting job of ours; it will be consumed
+            before = None
+            if oldest is not None:
+                latest = outbox.sent_at(connection, oldest.job_id)
+                if latest is None:
+                    continue  # the head is no waiting job of ours; it will be consumed
+                # A job that was sent again has a later message too; a sender's clock may be ahead.
+                before = min(latest, oldest.at)
             lost += outbox.lost(connection, lane, priority, grace=grace, before=before)
     if lost:
         log.warning("the broker lost %d messages, sending them again", lost)
     return lost
 
 
-def oldest_message(app: Celery, key: str) -> str | None:
-    """The job id of the message that is consumed next from this broker list; None if empty."""
+def oldest_message(app: Celery, key: str) -> publisher.Sent | None:
+    """The message that is consumed next from this broker list, that of job "" where it is none of
+    ours; None if the list is empty.
+    """
     with app.connection_for_write() as connection:
-        channel = connection.default_channel
-        raw: Any = channel.client.lindex(key, -1)
+        raw: Any = connection.default_channel.client.lindex(key, -1)
     if raw is None:
         return None
-    try:
-        return str(loads(raw)["headers"]["id"])
-    except (ValueError, TypeError, KeyError):
-        return ""  # no message of Celery's; whoever put it there must take it away
+    return publisher.sent_of(raw) or publisher.Sent(job_id="", at=0.0)
 
 
 def main() -> None:

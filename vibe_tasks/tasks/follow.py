@@ -19,6 +19,7 @@ from celery.result import GroupResult
 from celery.utils import gen_unique_id
 from kombu.utils.json import dumps, loads
 
+from vibe_tasks.errors import InputError
 from vibe_tasks.jobs import NewJob
 from vibe_tasks.store import chords, jobs
 from vibe_tasks.store.engine import Database
@@ -87,11 +88,15 @@ def open_chord(app: Celery, ledger: Database, group_id: str, members: Any, body:
     """Write a chord into the ledger, its body as a blocked job; False where it must stay Celery's.
 
     That is where members are groups themselves: Celery knows how their results are nested.
+
+    Raises:
+        InputError: A live job has the body's unique key.
     """
     results = list(members)
     if any(isinstance(each, GroupResult) for each in results):
         return False
-    waits = {"countdown", "eta"} & body.options.keys()
+    # Their time counts from the moment that the last member has completed.
+    waits = {"countdown", "eta", "expires"} & body.options.keys()
     if is_job(app, body) and not waits:
         task_id = body.options.get("task_id")
         made = app.tasks[body.task].new_job(
@@ -105,7 +110,11 @@ def open_chord(app: Celery, ledger: Database, group_id: str, members: Any, body:
             not jobs.results_of(connection, [made.id])
             and chords.body_of(connection, group_id) is None
         ):
-            jobs.submit(connection, [replace(made, blocked=True)])
+            (submitted,) = jobs.submit(connection, [replace(made, blocked=True)])
+            if not submitted.fresh:
+                raise InputError(
+                    f"job {submitted.id} has the unique_key {made.unique_key!r} of the chord's body"
+                )
             chords.open_chord(
                 connection, group_id, body_id=made.id, members=[each.id for each in results],
                 takes_results=takes_results,

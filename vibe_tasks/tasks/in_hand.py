@@ -19,6 +19,9 @@ from vibe_tasks.tasks.job_queue import JobQueue
 
 log = logging.getLogger(__name__)
 
+CLOSING = 2.0
+"""Seconds that `end` waits for a heartbeat that is under way."""
+
 current: ContextVar[Running | None] = ContextVar("current", default=None)
 """The job that runs in this thread or coroutine."""
 
@@ -73,10 +76,12 @@ class InHand:
 
     Args:
         queue: Where they come from.
+        worker: The processor's name in the registry.
     """
 
-    def __init__(self, queue: JobQueue) -> None:
+    def __init__(self, queue: JobQueue, worker: str) -> None:
         self._queue = queue
+        self._worker = worker
         self._running: set[Running] = set()
         self._turn = threading.Lock()
         self._look = threading.Event()
@@ -122,27 +127,36 @@ class InHand:
             self._running.clear()
         self._ended = True
         self._look.set()
-        self._thread.join()
+        self._thread.join(CLOSING)
 
     def _beat(self) -> None:
-        every = self._queue.lease / BEATS
         while not self._ended:
-            self._look.clear()
-            with self._turn:
-                running = tuple(self._running)
-            in_time = [each for each in running if not self._end_overdue(each)]
-            wait = every if self._renew(in_time) else min(SOON, every)
-            soonest = min((each.ends for each in in_time if each.ends is not None), default=None)
-            if soonest is not None:
-                wait = min(wait, soonest - resources.monotonic())
-            self._look.wait(max(0.01, wait))
+            try:
+                wait = self._beat_once()
+            except Exception:  # the thread's edge: without it every lease would run out
+                log.exception("heartbeat failed, next try in %.2f s", SOON)
+                wait = SOON
+            self._look.wait(wait)
+            self._look.clear()  # before `_ended` and the jobs in hand are looked at
+
+    def _beat_once(self) -> float:
+        """Renew what is in time; seconds until the next beat."""
+        every = self._queue.lease / BEATS
+        with self._turn:
+            running = tuple(self._running)
+        in_time = [each for each in running if not self._end_overdue(each)]
+        wait = every if self._renew(in_time) else min(SOON, every)
+        soonest = min((each.ends for each in in_time if each.ends is not None), default=None)
+        if soonest is not None:
+            wait = min(wait, soonest - resources.monotonic())
+        return max(0.01, wait)
 
     def _renew(self, running: Sequence[Running]) -> bool:
         held = {(each.claim.id, each.claim.attempt): each for each in running}
         try:
             with self._queue.ledger.begin() as connection:
                 lost = leases.renew(connection, held, lease=self._queue.lease)
-                workers.beat(connection, self._queue.worker, active=len(self))
+                workers.beat(connection, self._worker, active=len(self))
         except DATABASE_ERRORS as error:
             log.warning("heartbeat failed, next try in %.2f s: %s", SOON, reason(error))
             return False

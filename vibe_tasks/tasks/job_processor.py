@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from inspect import iscoroutine
 from types import TracebackType
 from typing import Any, Self
+from uuid import uuid4
 
 from vibe_tasks.errors import (
     AttemptError,
@@ -28,11 +29,12 @@ from vibe_tasks.errors import (
     Snooze,
     UnknownJobError,
 )
+from vibe_tasks.flow import attempts
 from vibe_tasks.jobs import Claim
 from vibe_tasks.store import workers
 from vibe_tasks.store.engine import DATABASE_ERRORS
 from vibe_tasks.store.retries import reason
-from vibe_tasks.tasks import leftovers, processes, resources
+from vibe_tasks.tasks import processes, resources
 from vibe_tasks.tasks.in_hand import InHand, Running, current
 from vibe_tasks.tasks.job_queue import JobQueue
 from vibe_tasks.tasks.queues import check_lane
@@ -43,6 +45,9 @@ log = logging.getLogger(__name__)
 Handler = Callable[..., Any]
 """Gets the job's arguments; what it returns, or its coroutine comes to, is the result."""
 
+OUTSIDE = "outside"
+"""Tier in the registry of those who claim from the ledger and read no messages."""
+
 LEDGER_AWAY = 1.0
 """Seconds between two tries while the ledger does not answer."""
 
@@ -51,13 +56,16 @@ class JobProcessor:
     """Claims the jobs of some lanes and calls a handler for each.
 
     Args:
-        queue: The ledger's jobs; its `worker` is this processor's name.
+        queue: The ledger's jobs; its `worker` begins this processor's name.
         lanes: Where to look, the first before the second.
         handlers: By the job's name. A job without a handler fails, and is retried like others.
         default: Handler of jobs whose name has none; it finds the name in `current_job()`.
         concurrency: Threads; jobs at once.
         grace: Seconds that jobs in hand get at a stop; what is left is handed back, and counts
             no failure.
+
+    Attributes:
+        worker: Its name in the registry, which no other processor has.
 
     Raises:
         InputError: An argument is wrong.
@@ -85,7 +93,10 @@ class JobProcessor:
         self._default = default
         self._concurrency = concurrency
         self._grace = grace
-        self._in_hand = InHand(queue)
+        # What this name holds is handed back at the end: it must be nobody else's.
+        self.worker = f"{queue.worker}.{uuid4().hex[:8]}"
+        self._registered = False
+        self._in_hand = InHand(queue, self.worker)
         self._stopping = threading.Event()
         self._tidy_at = 0.0
         self._thread: threading.Thread | None = None
@@ -126,7 +137,6 @@ class JobProcessor:
 
     def run(self) -> None:
         """Work until `stop` is called."""
-        self._register()
         self._in_hand.start()
         try:
             while not self._stopping.is_set():
@@ -143,8 +153,10 @@ class JobProcessor:
         lanes: tuple[str, ...] = ()
         due: float | None = None
         try:
+            if not self._registered:
+                self._register()
             while len(self._in_hand) < self._concurrency and not self._stopping.is_set():
-                claim = self._queue.claim(*self._lanes)
+                claim = self._queue.claim(*self._lanes, worker=self.worker)
                 if claim is None:
                     lanes, due = self._lanes, self._queue.wakeups.seconds_to_due(self._lanes)
                     break
@@ -201,6 +213,8 @@ class JobProcessor:
             return None, error
         except SystemExit as error:
             return None, AttemptError(f"the job called exit({error.code})")
+        except BaseException as error:  # noqa: BLE001  such as asyncio's CancelledError
+            return None, AttemptError(f"{type(error).__name__}: {error}")
         finally:
             current.reset(token)
 
@@ -246,17 +260,18 @@ class JobProcessor:
             workers.register(
                 connection,
                 workers.Registered(
-                    worker=self._queue.worker,
+                    worker=self.worker,
                     host=own.host if own else None,
                     process=own.process if own else None,
                 ),
-                self._lanes, tier=leftovers.OUTSIDE, capacity=self._concurrency,
+                self._lanes, tier=OUTSIDE, capacity=self._concurrency,
             )  # fmt: skip
+        self._registered = True
 
     def _leave(self) -> None:
         try:
-            self._queue.hand_back("the processor was stopped")
+            attempts.interrupt(self._queue.ledger, self.worker, "the processor was stopped")
             with self._queue.ledger.begin() as connection:
-                workers.leave(connection, self._queue.worker)
+                workers.forget(connection, self.worker)
         except DATABASE_ERRORS as error:
             log.warning("could not leave the registry: %s", reason(error))

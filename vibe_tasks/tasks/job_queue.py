@@ -7,12 +7,16 @@ chords follow, messages go out to the workers of other lanes.
 from __future__ import annotations
 
 import logging
+import os
 import socket
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import partial
+from math import isfinite
 from types import TracebackType
 from typing import Any, Self
 from uuid import uuid4
+from weakref import WeakSet
 
 from vibe_tasks.errors import InputError
 from vibe_tasks.flow import attempts, control
@@ -32,6 +36,9 @@ from vibe_tasks.tasks.queues import check_lane
 from vibe_tasks.tasks.wakeups import Wakeups
 
 log = logging.getLogger(__name__)
+
+LONGEST_LEASE = 366 * 86_400.0
+"""Seconds; whoever holds a job for longer than a year has forgotten it."""
 
 
 class JobQueue:
@@ -54,19 +61,19 @@ class JobQueue:
         worker: str | None = None,
         lease: float | None = None,
     ) -> None:
-        if lease is not None and not lease > 0:
-            raise InputError(f"lease must be above zero, got {lease}")
-        self._own: Database | None = None
+        _check_lease(lease)
+        self.own: Database | None = None
         if database_url is None:
             self.ledger = resources.ledger()
         else:
             known, _ = read_settings({"VIBE_DATABASE_URL": database_url}, {})
-            self._own = open_database(known.database_url)
-            self.ledger = resources.verified(self._own)
+            self.own = open_database(known.database_url)
+            self.ledger = resources.verified(self.own)
         self.worker = worker or f"outside-{uuid4().hex[:8]}@{socket.gethostname()}"
         self.lease = lease or resources.settings().lease_seconds
         self._wakeups: Wakeups | None = None
         self._starting = threading.Lock()
+        _queues.add(self)
 
     def __enter__(self) -> Self:
         return self
@@ -83,8 +90,8 @@ class JobQueue:
         """Stop listening and close what this object has opened. Claims stay as they are."""
         if self._wakeups is not None:
             self._wakeups.close()
-        if self._own is not None:
-            self._own.close()
+        if self.own is not None:
+            self.own.close()
 
     @property
     def wakeups(self) -> Wakeups:
@@ -96,36 +103,54 @@ class JobQueue:
 
     # --- taking jobs ---
 
-    def claim(self, *lanes: str, wait: float | None = 0.0) -> Claim | None:
+    def claim(
+        self, *lanes: str, wait: float | None = 0.0, worker: str | None = None
+    ) -> Claim | None:
         """Take the most urgent due job of the first of these lanes that has one, for one attempt.
 
         Args:
             lanes: Where to look, in this order.
             wait: Seconds to wait for a job; None: as long as it takes.
+            worker: Who claims; None: this queue's.
 
         Returns:
             The claim; None when there is no job in time.
+
+        Raises:
+            InputError: A name is none of a lane's, or `wait` is below zero.
         """
         if not lanes:
             raise InputError("claim: name a lane")
-        if wait == 0:
-            return self._claim(lanes)
-        return self.wakeups.look_until(lambda: self._claim(lanes), lanes=lanes, timeout=wait)
-
-    def _claim(self, lanes: Iterable[str]) -> Claim | None:
         for lane in lanes:
-            with self.ledger.begin() as connection:
-                claim = jobs.claim_next_job(connection, lane, worker=self.worker, lease=self.lease)
+            check_lane(lane)
+        if wait is not None and not wait >= 0:
+            raise InputError(f"wait must be zero or more, got {wait}")
+        look = partial(self._claim, lanes, worker or self.worker)
+        if wait == 0:
+            return look()
+        return self.wakeups.look_until(look, lanes=lanes, timeout=wait)
+
+    def _claim(self, lanes: Iterable[str], worker: str) -> Claim | None:
+        for lane in lanes:
+            claim = resources.retries.call(partial(self._claim_of, lane, worker))
             if claim is not None:
                 return claim
         return None
+
+    def _claim_of(self, lane: str, worker: str, _unsure: bool) -> Claim | None:
+        # Where a claim's answer was lost, its lease ends as a dead worker's does: only the caller
+        # knows which attempts are in use.
+        with self.ledger.write_once() as connection:
+            return jobs.claim_next_job(connection, lane, worker=worker, lease=self.lease)
 
     def heartbeat(self, attempt: Attempt, *, lease: float | None = None) -> float:
         """Renew the lease of an attempt, whoever claimed it; its new end in epoch seconds.
 
         Raises:
             LeaseLostError: The attempt is no longer the job's current one: stop, write nothing.
+            InputError: The lease is no number of seconds.
         """
+        _check_lease(lease)
         with self.ledger.begin() as connection:
             held = (attempt.id, attempt.attempt)
             leases.renew(connection, [held], lease=lease or self.lease)
@@ -157,7 +182,7 @@ class JobQueue:
         try:
             with self.ledger.begin() as connection:
                 following = completion.complete(connection, app, attempt, result)
-        except TypeError as error:  # what json says of a value it cannot write
+        except (TypeError, RecursionError) as error:  # of json, about what it cannot write
             raise InputError(f"the result must be a JSON value: {error}") from error
         self._publish(following)
 
@@ -179,7 +204,10 @@ class JobQueue:
 
         Raises:
             LeaseLostError: The attempt is no longer the job's current one.
+            InputError: `retry_after` is no number of seconds.
         """
+        if retry_after is not None:
+            _check_seconds("retry_after", retry_after)
         kind: Any = "permanent" if permanent else "failure"
         again = self._settle(attempt, attempts.Ending(kind=kind, text=error, wait=retry_after))
         if not again:
@@ -191,7 +219,9 @@ class JobQueue:
 
         Raises:
             LeaseLostError: The attempt is no longer the job's current one.
+            InputError: `seconds` is no number of seconds.
         """
+        _check_seconds("seconds", seconds)
         self._settle(attempt, attempts.Ending(kind="snooze", text=reason, wait=seconds))
 
     def end(self, attempt: Attempt, reason: str) -> None:
@@ -297,3 +327,39 @@ class JobQueue:
 
     def _publish(self, publications: Collection[Publication]) -> None:
         publisher.publish(app, self.ledger, tuple(publications))
+
+
+def _check_seconds(name: str, seconds: float) -> None:
+    if not (seconds >= 0 and isfinite(seconds)):
+        raise InputError(f"{name} must be seconds, zero or more, got {seconds}")
+
+
+def _check_lease(lease: float | None) -> None:
+    if lease is not None and not 0 < lease <= LONGEST_LEASE:
+        raise InputError(f"lease must be above zero and at most a year of seconds, got {lease}")
+
+
+_queues: WeakSet[JobQueue] = WeakSet()
+
+
+_forking: list[Database] = []
+"""The databases that queues have opened, while this process forks."""
+
+
+def _before_fork() -> None:
+    _forking[:] = [each.own for each in tuple(_queues) if each.own is not None]
+    for each in _forking:
+        each.before_fork()
+
+
+def _after_fork() -> None:
+    for each in _forking:
+        each.after_fork()
+
+
+def _in_child() -> None:
+    for each in _forking:
+        each.forget_inherited()
+
+
+os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_in_child)

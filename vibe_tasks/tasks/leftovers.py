@@ -1,50 +1,53 @@
-"""Wake-ups in lanes that no Celery worker serves: nobody takes them out of the broker.
+"""Wake-ups that nobody reads: in lanes without Celery workers they would fill the broker.
 
 Every job's message is sent, because whoever sends it does not know who will do the job. Those who
-claim from the ledger throw away what they made superfluous.
+claim from the ledger throw away what they made superfluous, and nothing else: a lane's name may
+be that of another program's list, and plain Celery tasks have their messages alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from celery import Celery
 
-from vibe_tasks.store import outbox, workers
 from vibe_tasks.store.engine import Database
+from vibe_tasks.store.jobs import ended_of
+from vibe_tasks.tasks.publisher import sent_of
 from vibe_tasks.tasks.queues import broker_keys
 
-OUTSIDE = "outside"
-"""Tier in the registry of those who claim from the ledger and read no messages."""
+BITE = 200
+"""Messages that are looked at together, at the old end of a list."""
 
 
 def throw_away(app: Celery, ledger: Database, lanes: Iterable[str]) -> int:
-    """Remove the messages of jobs that wait no more; how many.
+    """Remove the messages of jobs of this ledger that have ended; how many.
 
-    Only in lanes without a worker that reads messages. The newest messages stay, as many as
-    there are waiting jobs; should one of them be another's, the dispatcher sends that one again.
+    Only while there are some among the oldest `BITE` of their list.
 
     Raises:
-        One of `BROKER_ERRORS`: The broker is away.
+        One of `BROKER_ERRORS`: The broker is away, or has something else under that name.
     """
     thrown = 0
-    for lane in lanes:
-        with ledger.read() as connection:
-            tiers = {
-                each["tier"]
-                for each in workers.list_workers(connection)
-                if each["lane"] == lane and each["status"] == "online"
-            }
-            wanted = outbox.sent(connection, lane)
-        if not tiers <= {OUTSIDE}:
-            continue
-        with app.connection_for_write() as broker:
-            client = broker.default_channel.client
-            for priority, key in broker_keys(lane).items():
-                keep = wanted.get(priority, 0)
-                thrown += max(0, client.llen(key) - keep)
-                if keep:
-                    client.ltrim(key, 0, keep - 1)  # new ones come in at the front
-                else:
-                    client.delete(key)
+    with app.connection_for_write() as broker:
+        client = broker.default_channel.client
+        for lane in lanes:
+            for key in broker_keys(lane).values():
+                while some := _throw_some(client, ledger, key):
+                    thrown += some
     return thrown
+
+
+def _throw_some(client: Any, ledger: Database, key: str) -> int:
+    read = {raw: sent_of(raw) for raw in client.lrange(key, -BITE, -1)}
+    jobs = {raw: message.job_id for raw, message in read.items() if message is not None}
+    if not jobs:
+        return 0
+    with ledger.read() as connection:
+        ended = set(ended_of(connection, sorted(set(jobs.values()))))
+    with client.pipeline(transaction=False) as pipeline:
+        for raw, job_id in jobs.items():
+            if job_id in ended:
+                pipeline.lrem(key, -1, raw)  # one, from the old end
+        return sum(pipeline.execute())

@@ -38,6 +38,9 @@ LONGEST_REST = 30.0
 MOST_WAITING = 10_000
 """Moves that wait to be told; more are dropped, oldest first, and found by polling."""
 
+IDLE = 10.0
+"""Seconds after which a thread that has nothing to tell ends, and its connection with it."""
+
 AT_THE_END = 0.5
 """Seconds that a process which ends gives to what it has not yet told."""
 
@@ -53,6 +56,8 @@ def channel_of(mark: str, channel: str) -> str:
 def connect_to(url: str, *, patience: float) -> Redis:
     """A client of the broker at this URL, of any kind that kombu knows as Redis.
 
+    Let go of it with `hang_up`.
+
     Args:
         url: As of the setting `broker_url`.
         patience: Seconds to wait for an answer.
@@ -61,10 +66,17 @@ def connect_to(url: str, *, patience: float) -> Redis:
         One of `BROKER_ERRORS`: It does not answer.
     """
     options = TRANSPORT_OPTIONS | {"socket_connect_timeout": patience, "socket_timeout": patience}
-    connection = Connection(url, transport_options=options, connect_timeout=patience)
-    channel: Any = connection.default_channel
-    with channel.conn_or_acquire() as client:
-        return client
+    with Connection(url, transport_options=options, connect_timeout=patience) as connection:
+        channel: Any = connection.default_channel
+        with channel.conn_or_acquire() as made:
+            client: Redis = made
+    return client  # its pool outlives kombu's connection, and connects again
+
+
+def hang_up(client: Redis) -> None:
+    """Close all connections of a client that `connect_to` has made."""
+    with suppress(*BROKER_ERRORS):
+        client.connection_pool.disconnect()
 
 
 def teller(
@@ -138,12 +150,19 @@ class Teller:
 
     def _run(self) -> None:
         while True:
-            self._there_is_more.wait()
+            if not self._there_is_more.wait(IDLE):
+                self._hang_up()
+                atexit.unregister(self.close)
+                self._thread = None
+                if self._there_is_more.is_set():  # who set it may have seen this thread
+                    self._start()
+                return
             self._there_is_more.clear()
             some = [self._waiting.popleft() for _ in range(len(self._waiting))]
             if some:
                 self._tell(some)
             if self._closed and not self._waiting:
+                self._hang_up()
                 return
 
     def _tell(self, moved: Sequence[Moved]) -> None:
@@ -151,13 +170,18 @@ class Teller:
             heard = self._send([each for row in moved for each in notifications_of(row)])
         except BROKER_ERRORS as error:
             log.debug("nobody is notified for %.0f s, the broker is away: %s", self._rest, error)
-            self._client = None
+            self._hang_up()
             self._deaf_until = self._monotonic() + self._rest
             self._rest = min(LONGEST_REST, 2 * self._rest)
             return
         self._rest = DEAF
         if not heard:
             self._deaf_until = self._monotonic() + DEAF
+
+    def _hang_up(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            hang_up(client)
 
     def _send(self, notifications: Sequence[Notification]) -> bool:
         """Whether somebody listens."""
@@ -186,18 +210,23 @@ class Subscription:
     """
 
     def __init__(self, database: Database, connect: Connect) -> None:
+        self._turn, self._closing = threading.Lock(), threading.Lock()
         self._closed = threading.Event()
         self._names: dict[str, str] = {}
+        self._confirmed = 0
         try:
             mark = mark_of(database)
             self._names = {channel_of(mark, channel): channel for channel in CHANNELS}
             self._farewell = channel_of(mark, uuid4().hex)
             self._client = connect()
-            self._pubsub: Any = self._client.pubsub()
-            self._pubsub.subscribe(*self._names, self._farewell)
         except BROKER_ERRORS as error:
             raise UnavailableError(f"cannot listen to the broker: {error}") from error
-        self._confirmed = 0
+        self._pubsub: Any = self._client.pubsub()
+        try:
+            self._pubsub.subscribe(*self._names, self._farewell)
+        except BROKER_ERRORS as error:
+            self._hang_up()
+            raise UnavailableError(f"cannot listen to the broker: {error}") from error
 
     def receive(self, timeout: float) -> Sequence[Notification]:
         """What has come, waiting at most so many seconds for the first; empty once closed.
@@ -205,29 +234,46 @@ class Subscription:
         Raises:
             UnavailableError: The connection was lost, and with it maybe some notifications.
         """
-        found: list[Notification] = []
         try:
-            while not self._closed.is_set():
-                message = self._pubsub.get_message(timeout=0 if found else timeout)
-                if message is None:
-                    break
-                if message["type"] == "subscribe":
-                    self._confirmed += 1
-                    if self._confirmed > len(self._names) + 1:
-                        raise UnavailableError("the broker was away")
-                    continue
-                channel = self._names.get(message["channel"].decode())
-                if channel is None:
-                    break  # farewell
-                notification = notification_of(channel, message["data"])
-                if notification is not None:
-                    found.append(notification)
+            with self._turn:
+                return self._heard(timeout)
         except BROKER_ERRORS as error:
             raise UnavailableError(f"the broker's notifications: {error}") from error
+
+    def _heard(self, timeout: float) -> Sequence[Notification]:
+        found: list[Notification] = []
+        while not self._closed.is_set():
+            message = self._pubsub.get_message(timeout=0 if found else timeout)
+            if message is None:
+                break
+            if message["type"] == "subscribe":
+                self._confirmed += 1
+                if self._confirmed > len(self._names) + 1:
+                    raise UnavailableError("the broker was away")
+                continue
+            channel = self._names.get(message["channel"].decode())
+            if channel is None:
+                break  # farewell
+            notification = notification_of(channel, message["data"])
+            if notification is not None:
+                found.append(notification)
         return found
 
     def close(self) -> None:
-        """Stop listening; a `receive` that waits in another thread returns."""
-        self._closed.set()
+        """Stop listening; a `receive` that waits in another thread returns.
+
+        Where it does, the connections stay open until it has: close it there as well.
+        """
+        with self._closing:  # the receiver must not hang up while the farewell is on its way
+            if not self._closed.is_set():
+                self._closed.set()
+                with suppress(*BROKER_ERRORS):
+                    self._client.publish(self._farewell, "")
+            if self._turn.acquire(blocking=False):
+                self._hang_up()
+                self._turn.release()
+
+    def _hang_up(self) -> None:
         with suppress(*BROKER_ERRORS):
-            self._client.publish(self._farewell, "")
+            self._pubsub.close()
+        hang_up(self._client)

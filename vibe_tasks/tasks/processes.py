@@ -65,17 +65,7 @@ def tree_of(pid: int) -> tuple[Identity, ...]:
 
     One that made itself an orphan, as daemons do by forking twice, is no descendant any more.
     """
-    children: dict[int, list[int]] = {}
-    for entry in PROC.iterdir() if this_host() else ():
-        if entry.name.isdecimal() and (found := _stat(int(entry.name))) is not None:
-            children.setdefault(found.parent, []).append(int(entry.name))
-    members, reached = [], [pid]
-    while reached:
-        each = reached.pop()
-        reached += children.get(each, ())
-        if (identity := identity_of(each)) is not None:
-            members.append(identity)
-    return tuple(members)
+    return _descent([pid], _look())
 
 
 def ask_to_end(members: tuple[Identity, ...]) -> None:
@@ -100,7 +90,8 @@ def kill(pid: int, members: tuple[Identity, ...] = ()) -> None:
         for each in found - known:
             _signal(each, signal.SIGSTOP)
         known |= found
-        found = {new for each in known if not is_gone(each) for new in tree_of(_pid(each))}
+        now = _look()
+        found = set(_descent([_pid(each) for each in known if now.lives(each)], now))
     if not members or not is_gone(members[0]):
         _signal_group(pid, signal.SIGKILL)
     for each in known:
@@ -122,6 +113,54 @@ def _stat(pid: int) -> _Stat | None:
     # The second field is the program's name in brackets, which may itself hold brackets.
     fields = text.rpartition(")")[2].split()
     return _Stat(state=fields[0], parent=int(fields[1]), started=int(fields[19]))
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """All processes at one moment: what each is, and the children of each."""
+
+    host: str | None
+    stats: dict[int, _Stat]
+    children: dict[int, list[int]]
+
+    def lives(self, identity: Identity) -> bool:
+        found = self.stats.get(_pid(identity))
+        return (
+            found is not None
+            and identity == self.identity(_pid(identity))
+            and found.state not in ENDED_STATES
+        )
+
+    def identity(self, pid: int) -> Identity | None:
+        found = self.stats.get(pid)
+        if found is None or self.host is None:
+            return None
+        return Identity(host=self.host, process=f"{pid}:{found.started}")
+
+
+def _look() -> _Look:
+    """One pass over /proc, for as many questions as there are: it costs some milliseconds."""
+    stats: dict[int, _Stat] = {}
+    children: dict[int, list[int]] = {}
+    for entry in PROC.iterdir() if this_host() else ():
+        if entry.name.isdecimal() and (found := _stat(int(entry.name))) is not None:
+            stats[int(entry.name)] = found
+            children.setdefault(found.parent, []).append(int(entry.name))
+    return _Look(this_host(), stats, children)
+
+
+def _descent(roots: list[int], look: _Look) -> tuple[Identity, ...]:
+    """These processes and all that descend from them, each once, parents first."""
+    members: dict[Identity, None] = {}
+    reached, seen = list(roots), set(roots)
+    while reached:
+        each = reached.pop()
+        new = [child for child in look.children.get(each, ()) if child not in seen]
+        seen.update(new)
+        reached += new
+        if (identity := look.identity(each)) is not None:
+            members[identity] = None
+    return tuple(members)
 
 
 def _pid(identity: Identity) -> int:

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from celery import Celery
+from kombu.utils.json import loads
 
 from vibe_tasks.jobs import Publication
 from vibe_tasks.store import outbox
@@ -23,8 +25,9 @@ from vibe_tasks.tasks.queues import BROKER_ERRORS, broker_priority
 log = logging.getLogger(__name__)
 
 OURS = "ledger_job"
-"""Header of messages whose job is in the ledger. Without it the producer was plain Celery, such
-as `send_task` by name, and the worker writes the job."""
+"""Header of messages whose job is in the ledger: when it was sent, in epoch seconds of the
+sender's clock. Without it the producer was plain Celery, such as `send_task` by name, and the
+worker writes the job."""
 
 BATCH = 500
 """Messages in one round trip."""
@@ -51,11 +54,23 @@ def publish(app: Celery, ledger: Database, publications: Sequence[Publication]) 
         send(app, publications)
     except BROKER_ERRORS as error:
         _broker.is_away(resources.monotonic())
-        log.warning("broker away, %d jobs wait in the ledger: %s", len(publications), error)
+        log.warning(
+            "broker away, %d jobs wait in the ledger: %s%s", len(publications), error, _advice()
+        )
         _give_back(ledger, publications)
         return False
     _broker.is_there()
     return True
+
+
+def _advice() -> str:
+    """What a producer may have missed who sees this for the first time."""
+    if resources.settings().broker_url:
+        return ""
+    return (
+        f"; no stack runs in {resources.home()}: run `vibe up` in the same folder, "
+        "or give both the same VIBE_HOME"
+    )
 
 
 def _give_back(ledger: Database, publications: Sequence[Publication]) -> None:
@@ -111,6 +126,28 @@ def send(app: Celery, publications: Sequence[Publication]) -> None:
                 _send_one(app, producer, publication)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """A message of ours in the broker.
+
+    Attributes:
+        job_id: Its job.
+        at: When it was sent, in epoch seconds of the sender's clock.
+    """
+
+    job_id: str
+    at: float
+
+
+def sent_of(raw: bytes) -> Sent | None:
+    """What an entry of a broker's list is; None where it is no message of ours."""
+    try:
+        headers = loads(raw)["headers"]
+        return Sent(job_id=str(headers["id"]), at=float(headers[OURS]))
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+
+
 def _send_one(app: Celery, producer: Any, job: Publication) -> None:
     message = app.amqp.as_task_v2(
         job.id,
@@ -125,7 +162,7 @@ def _send_one(app: Celery, producer: Any, job: Publication) -> None:
         exchange="",
         routing_key=job.queue,
         serializer="json",
-        headers={**message.headers, OURS: True},
+        headers={**message.headers, OURS: resources.wall_clock()},
         priority=broker_priority(job.priority),
         retry=False,
         **message.properties,

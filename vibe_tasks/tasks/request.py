@@ -15,11 +15,10 @@ from celery.worker import state
 from celery.worker.request import Request
 from kombu.asynchronous import get_event_loop
 
-from vibe_tasks.errors import IllegalMoveError, LeaseLostError, UnknownJobError
+from vibe_tasks.errors import IllegalMoveError, UnknownJobError
 from vibe_tasks.flow import attempts, control
 from vibe_tasks.jobs import JobStatus
-from vibe_tasks.store import history, jobs
-from vibe_tasks.store.engine import DATABASE_ERRORS, server_time
+from vibe_tasks.store.engine import DATABASE_ERRORS
 from vibe_tasks.store.retries import reason
 from vibe_tasks.tasks import followers, processes, publisher, resources
 from vibe_tasks.tasks.sheet import Stage, sheet
@@ -69,19 +68,18 @@ class LedgerRequest(Request):
         )
 
     def revoked(self) -> bool:
-        """Whether somebody revoked the task; a revoke that was served is forgotten.
+        """Whether somebody revoked the task before its job was there (else `remote` cancels it).
 
-        Workers remember a revoke for hours. A job that was cancelled by it and then retried by
-        hand would be dropped again by each of them.
+        A revoke that was served is forgotten: workers remember it for hours, and a job that was
+        cancelled by it and then retried by hand would be dropped again.
         """
-        revoked_at = state.revoked.as_dict().get(self.id) if self.id in state.revoked else None
-        if revoked_at is not None and _cancelled_since(self.id, revoked_at):
-            state.revoked.discard(self.id)
-        return bool(super().revoked())
+        found = bool(super().revoked())
+        state.revoked.discard(self.id)
+        return found
 
     def terminate(self, pool: Any, signal: Any = None) -> None:
         """End the attempt that runs: its job is cancelled, unless that is in other hands by now."""
-        if self._cancel("revoked: terminated", running=True) or self._was_taken_away():
+        if self._cancel("revoked: terminated", running=True):
             self.end(pool, signal=signal)
 
     def end(self, pool: Any, *, signal: Any = None) -> None:
@@ -121,19 +119,6 @@ class LedgerRequest(Request):
         followers.tell(self.app, resources.ledger(), [self.id])
         return True
 
-    def _was_taken_away(self) -> bool:
-        entry = sheet().of_process(self.worker_pid) if self.worker_pid else None
-        if entry is None or entry.job != self.id or not entry.attempt:
-            return False
-        try:
-            with resources.ledger().read() as connection:
-                jobs.check_lease(connection, entry.job, entry.attempt)
-        except LeaseLostError:
-            return True
-        except DATABASE_ERRORS as error:
-            log.warning("ledger away, not ended: %s", reason(error))
-        return False
-
     def _lost(self, why: str) -> None:
         """Give back what the child ran; where the ledger is away, the lease runs out."""
         entry = sheet().of_process(self.worker_pid) if self.worker_pid else None
@@ -163,15 +148,3 @@ def end_tree(pid: int) -> None:
     while resources.monotonic() < end and not all(map(processes.is_gone, members)):
         resources.pause(0.01)
     processes.kill(pid, members)
-
-
-def _cancelled_since(job_id: str, moment: float) -> bool:
-    """Whether this job was cancelled after this moment of the monotonic clock."""
-    ledger, age = resources.ledger(), resources.monotonic() - moment
-    try:
-        rows, now = history.history_of(ledger, job_id), server_time(ledger)
-    except DATABASE_ERRORS:
-        return False
-    return any(
-        row["status"] == JobStatus.CANCELLED and now - row["timestamp"] <= age for row in rows
-    )

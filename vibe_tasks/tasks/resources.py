@@ -89,7 +89,11 @@ def database() -> Database:
     if not settings().database_url:
         make_home()
     opened = open_database(database_url())
-    os.register_at_fork(after_in_child=opened.forget_inherited)
+    os.register_at_fork(
+        before=opened.before_fork,
+        after_in_parent=opened.after_fork,
+        after_in_child=opened.forget_inherited,
+    )
     return opened
 
 

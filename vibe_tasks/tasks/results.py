@@ -16,6 +16,9 @@ from celery.backends.redis import RedisBackend
 from celery.canvas import maybe_signature
 from celery.exceptions import ChordError, TaskRevokedError
 from celery.exceptions import TimeoutError as CeleryTimeout
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.retry import Retry
 
 from vibe_tasks.errors import AttemptError
 from vibe_tasks.flow import chords
@@ -55,6 +58,14 @@ class LedgerBackend(SyncBackendMixin, RedisBackend):
     """Celery's result backend, answered from the ledger."""
 
     supports_native_join = True
+
+    def _get_pool(self, **params: Any) -> Any:
+        """Celery's, without the client's three more tries of a server that does not answer.
+
+        A connection that is lost is made again once: it may have been lost long ago.
+        """
+        once = Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,))
+        return super()._get_pool(**params, retry=once)
 
     def _get_task_meta_for(self, task_id: str) -> dict[str, Any]:
         found = self._look([task_id])

@@ -10,6 +10,7 @@ import signal
 import sys
 from importlib import metadata
 from typing import Any
+from uuid import uuid4
 
 from billiard import pool as billiard_pool
 from billiard.process import current_process
@@ -20,8 +21,9 @@ from vibe_tasks.flow import attempts
 from vibe_tasks.store import leases, workers
 from vibe_tasks.store.engine import DATABASE_ERRORS
 from vibe_tasks.store.retries import reason
-from vibe_tasks.tasks import followers, processes, publisher, resources, unknown
+from vibe_tasks.tasks import followers, processes, publisher, remote, resources, unknown
 from vibe_tasks.tasks.heartbeat import Heartbeat
+from vibe_tasks.tasks.reception import ReceptionStep
 from vibe_tasks.tasks.sheet import sheet
 
 log = logging.getLogger(__name__)
@@ -105,7 +107,7 @@ def register(worker: Any, lanes: list[str]) -> workers.Registered:
     ledger, settings, name = resources.ledger(), resources.settings(), worker.hostname
     me = processes.identity_of(os.getpid())
     held: tuple[leases.Held, ...] = ()
-    shared = False
+    token, shared = uuid4().hex, False
     with ledger.begin() as connection:
         before = workers.registered_as(connection, name)
         if before is not None and is_gone(before):
@@ -114,8 +116,10 @@ def register(worker: Any, lanes: list[str]) -> workers.Registered:
             shared = before.age <= settings.lease_seconds
         registered = workers.Registered(
             worker=name,
-            host=me.host if me else None,
-            process=me.process if me and not shared else None,
+            # Two of one name: no host, so that nobody judges by the process; what stands there
+            # in its place still tells this start from others.
+            host=me.host if me and not shared else None,
+            process=me.process if me and not shared else token,
         )
         workers.register(
             connection, registered, lanes, tier=settings.worker_tier,
@@ -162,5 +166,7 @@ def begin_pool_process(**_: Any) -> None:
 def install(app: Any) -> None:
     """Give an application's workers our boot steps."""
     app.steps["worker"].add(LedgerStep)
+    app.steps["consumer"].add(ReceptionStep)
+    remote.install()
     signals.worker_process_init.connect(begin_pool_process, weak=False)
     signals.task_unknown.connect(unknown.refuse, weak=False)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from billiard.common import terminate_handler_fired
-from celery.exceptions import Ignore, Reject, Retry
+from celery.exceptions import Ignore, Reject, Retry, WorkerShutdown, WorkerTerminate
 
 from vibe_tasks.errors import (
     AttemptError,
@@ -26,11 +26,13 @@ from vibe_tasks.flow import attempts, chords, writing
 from vibe_tasks.flow.progress import publication_of
 from vibe_tasks.jobs import Claim, JobStatus, Publication
 from vibe_tasks.store import jobs, leases
+from vibe_tasks.store.chords import body_of
 from vibe_tasks.store.engine import DATABASE_ERRORS
 from vibe_tasks.store.retries import OUTCOME, reason
 from vibe_tasks.tasks import canvas, publisher, resources, turns
 from vibe_tasks.tasks.call import CalledTask
 from vibe_tasks.tasks.sheet import Stage, sheet
+from vibe_tasks.tasks.watch import stopping
 
 log = logging.getLogger(__name__)
 
@@ -107,8 +109,10 @@ class LedgerTask(CalledTask):
             alone = not (linked or group_id or unsure)
             with ledger.write_once() if alone else ledger.begin() as connection:
                 end = leases.end_of(connection, claim.id, claim.attempt) if unsure else None
-                if end is not None and end[0] == JobStatus.COMPLETED:
-                    return (), () if group_id else None  # the dispatcher sends what follows
+                if end is not None and end[0] == JobStatus.COMPLETED:  # by an earlier try
+                    counted = group_id and self._counts_in_ledger(connection, group_id)
+                    # The dispatcher sends the body, should this have been the last member.
+                    return tuple(map(writing.written_before, linked)), () if counted else None
                 jobs.complete_job(connection, claim.id, claim.attempt, result)
                 submitted = jobs.submit(connection, linked, published=True) if linked else ()
                 return submitted, (
@@ -123,6 +127,11 @@ class LedgerTask(CalledTask):
         due = {each.id for each in submitted if each.fresh and each.due}
         return result, [*(publication_of(job) for job in linked if job.id in due), *(bodies or ())]
 
+    def _counts_in_ledger(self, connection: Any, group_id: str) -> bool:
+        """Whether the chord of this request is, or was, the ledger's and not Celery's."""
+        body = (self.request.chord or {}).get("options", {}).get("task_id")
+        return bool(body_of(connection, group_id) or (body and jobs.results_of(connection, [body])))
+
     def _attempt(self, claim: Claim) -> Any:
         try:
             result, following = self.perform(claim)
@@ -135,10 +144,14 @@ class LedgerTask(CalledTask):
         except Exception as error:  # noqa: BLE001  the edge of user code: whatever it raises is recorded
             return self._settle(claim, error)
         except SystemExit as error:
-            if terminate_handler_fired():
-                raise  # not the job's doing: this process was told to end
+            if _ends_the_process(error):
+                raise
             # Let out, it would end the pool's process, and the job count as lost.
             return self._settle(claim, AttemptError(f"the job called exit({error.code})"))
+        except BaseException as error:  # such as asyncio's CancelledError
+            if _ends_the_process(error):
+                raise
+            return self._settle(claim, error)
         publisher.publish(self.app, resources.ledger(), following)
         return result
 
@@ -167,7 +180,19 @@ class LedgerTask(CalledTask):
             ) from error
         if isinstance(error, Retry) and error.exc is not None:
             raise error.exc
+        if not isinstance(error, Exception):  # Celery would let it out of the pool's process
+            raise AttemptError(describe(error)) from error
         raise error
+
+
+def _ends_the_process(error: BaseException) -> bool:
+    """Whether this is not the job's doing: its process was told to end."""
+    shutdown = isinstance(error, WorkerShutdown | WorkerTerminate)
+    return (
+        shutdown
+        or terminate_handler_fired()
+        or (isinstance(error, KeyboardInterrupt) and stopping())
+    )
 
 
 def ending_of(error: BaseException) -> attempts.Ending:

@@ -260,6 +260,8 @@ class Wakeups:
                     logging.DEBUG if self._closed.is_set() else logging.INFO,
                     "no notifications, looking every %.0f s: %s", self._poll, error,
                 )  # fmt: skip
+            except Exception:  # the thread's edge: whatever it is, polling alone is not enough
+                log.exception("no notifications, looking every %.0f s", self._poll)
             finally:
                 source, self._source = self._source, None
                 if source is not None:

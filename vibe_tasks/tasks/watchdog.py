@@ -23,6 +23,7 @@ class Verdict(Enum):
     RECONNECT = "give the consumer a new connection"
     DEAF = "end the process: a new connection did not help"
     STUCK = "end the process: its event loop does not turn"
+    BEATLESS = "end the process: nobody renews its leases"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +31,7 @@ class Signs:
     """What a look finds.
 
     Attributes:
-        received: Messages received so far.
+        received: Messages received so far, those too that were refused.
         room: Whether the worker could take another one.
         turns: Turns of the event loop so far; None where none is to be expected now.
     """
@@ -75,9 +76,11 @@ class Watchdog:
             return Verdict.STUCK
         if signs.received != before.received:
             self._silent, self._reconnected = 0.0, False
-        elif signs.room and signs.turns is not None:
+        elif signs.turns is None:
+            self._silent = 0.0  # it is about to connect, or to end: nothing can come
+        elif signs.room:
             self._silent += seconds
-        if self._silent < self._patience or not waiting():
+        if signs.turns is None or self._silent < self._patience or not waiting():
             return Verdict.FINE
         self._silent = 0.0
         if self._reconnected:

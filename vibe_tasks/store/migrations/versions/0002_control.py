@@ -30,8 +30,13 @@ INDEXES = (
     ("idx_jobs_held", ["lane", "priority", "seq"], "status = 'pending' AND held_for = 'lane'"),
     (
         "idx_jobs_held_key",
-        ["concurrency_key", "priority", "seq"],
+        ["lane", "concurrency_key", "priority", "seq"],
         "status = 'pending' AND held_for = 'key'",
+    ),
+    (
+        "idx_jobs_ahead",
+        ["concurrency_key"],
+        "status = 'pending' AND held_for <> 'key' AND concurrency_key IS NOT NULL",
     ),
     (
         "idx_jobs_busy_key",
@@ -140,6 +145,7 @@ def upgrade() -> None:
         sa.Column("takes_results", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("group_id"),
     )
+    op.create_index("idx_chords_body", "chords", ["body_id"])
     op.create_table(
         "chord_results",
         sa.Column("group_id", sa.Text(), nullable=False),

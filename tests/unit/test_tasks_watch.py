@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+
+from tests.processes import until
+from vibe_tasks.tasks.reception import Count
+from vibe_tasks.tasks.watch import Watch, hang_up
+
+
+def test_a_consumer_without_a_connection_has_nothing_to_hang_up() -> None:
+    """It is about to connect anew by itself."""
+    hang_up(None)
+
+
+def test_the_watchdog_outlives_what_it_meets(caplog: pytest.LogCaptureFixture) -> None:
+    """A surprise is logged, and the next look comes."""
+    given_up = threading.Event()
+    watch = Watch(object(), every=0.01, give_up=lambda _: given_up.set())
+    watch.start()
+    until(lambda: len(caplog.records) >= 2)
+    watch.stop()
+    assert "AttributeError" in caplog.text
+    assert not given_up.is_set()
+
+
+def test_messages_are_counted_that_nobody_accepts() -> None:
+    """A worker that refuses all it gets is not deaf."""
+
+    def make(*, promise: Any) -> Any:
+        def refuse(message: str) -> str:
+            return f"{message} refused with {promise}"
+
+        return refuse
+
+    count = Count()
+    handle = count.counting(make)(promise="care")
+    assert handle("one") == "one refused with care"
+    assert handle("two") == "two refused with care"
+    assert count.value == 2

@@ -17,6 +17,7 @@ from contextlib import ExitStack, contextmanager
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from time import monotonic
 from types import ModuleType
 from typing import Any
 from uuid import uuid4
@@ -106,10 +107,18 @@ class Cluster:
         return child
 
     def broker_up(self) -> None:
-        """Start the broker, empty, and wait until it answers."""
+        """Start the broker, empty, and wait until it answers; again: until this process asks it."""
+        again = self._broker is not None
         self._broker = Child(broker_program(self.socket, environ=self.environ), logs=self.logs)
         self._running.callback(self._broker.kill)
         assert broker_ready(self.socket, 10)
+        if again:
+            self._until_asked()
+
+    def _until_asked(self) -> None:
+        """Wait until this producer asks the broker again, after an outage."""
+        reach = self.module("publisher")._broker
+        until(lambda: not reach.rests(monotonic()))
 
     def broker_down(self) -> None:
         """Kill the broker; what it held is gone."""
@@ -125,6 +134,7 @@ class Cluster:
             yield
         finally:
             os.kill(self._broker.pid, signal.SIGCONT)
+            self._until_asked()
 
     def dispatcher(self) -> Child:
         """Start a dispatcher."""

@@ -25,7 +25,7 @@ run: $(VENV)/.ready
 
 test: $(VENV)/.ready-test
 	@$(BIN)/python -m coverage erase
-	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile --cov --cov-report=
+	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder --cov --cov-report=
 
 lint: $(VENV)/.ready-test
 	@$(BIN)/ruff check .

@@ -131,7 +131,7 @@ class Rounds:
                 raise TimeoutError(f"not within {LIMIT:.0f} s")
             if self._worker.exit_code() is not None:
                 raise RuntimeError(f"the worker ended by itself: {self._worker.last_words()}")
-            time.sleep(0.02)
+            time.sleep(0.1)
 
 
 def measure(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import pytest
 from tests.acceptance.plan_folder import make_plan, merges, outcomes
 from tests.acceptance.vibe_command import Vibe
 from tests.processes import until
+
+FULL = bool(os.environ.get("VIBE_FULL"))
 
 WAITS_ONCE = """
 import time
@@ -21,7 +24,7 @@ write(env["VIBE_TASK_ID"] + ".txt", "done")
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM] if FULL else [signal.SIGINT])
 def test_an_interrupted_run_goes_on_when_it_is_started_again(
     vibe: Vibe, tmp_path: Path, number: signal.Signals
 ):

@@ -19,7 +19,7 @@ from vibe_tasks.errors import UnknownJobError
 )
 def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """A dispatcher; each test starts its own workers."""
-    with running_cluster(request, request.param) as made:
+    with running_cluster(request, request.param, measured=False) as made:
         made.dispatcher()
         yield made
 

@@ -20,7 +20,7 @@ FILLER = 20_000
 @pytest.fixture(scope="module")
 def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """A dispatcher; each test starts its own workers."""
-    with running_cluster(request, "sqlite") as made:
+    with running_cluster(request, "sqlite", measured=False) as made:
         made.dispatcher()
         yield made
 

@@ -28,14 +28,14 @@ from vibe_tasks.store.listening import Listener
 @pytest.fixture
 def sqlite(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """A broker of its own, and a ledger on SQLite."""
-    with running_cluster(request, "sqlite") as made:
+    with running_cluster(request, "sqlite", measured=False) as made:
         yield made
 
 
 @pytest.fixture
 def postgres(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """A ledger on the tests' PostgreSQL server."""
-    with running_cluster(request, "postgres") as made:
+    with running_cluster(request, "postgres", measured=False) as made:
         yield made
 
 

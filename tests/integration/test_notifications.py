@@ -24,7 +24,7 @@ DATABASES = ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]
 @pytest.fixture(scope="module", params=DATABASES)
 def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """A broker and a ledger, without workers."""
-    with running_cluster(request, request.param) as made:
+    with running_cluster(request, request.param, measured=False) as made:
         yield made
 
 

@@ -34,7 +34,7 @@ from vibe_tasks.jobs import Claim
 from vibe_tasks.pipeline import JobKind, Outcome
 from vibe_tasks.store import jobs, plans
 
-EXAMPLES = {"sqlite": 12, "postgresql": 4}
+EXAMPLES = {"sqlite": 7, "postgresql": 3}
 PLAN = "p1"
 NEEDS = {"a": (), "b": ("a",), "c": ("a",), "d": ("b", "c"), "e": ()}
 """A diamond and a task beside it."""

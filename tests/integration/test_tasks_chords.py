@@ -19,7 +19,7 @@ from vibe_tasks.flow.control import cancel_job
 @pytest.fixture(scope="module", params=["sqlite", "postgres"])
 def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """A worker with two processes, and a dispatcher."""
-    with running_cluster(request, request.param) as made:
+    with running_cluster(request, request.param, measured=False) as made:
         ready(made.start_worker("code", processes=2))
         made.dispatcher()
         yield made

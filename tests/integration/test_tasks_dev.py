@@ -21,7 +21,7 @@ AGENT = "from pathlib import Path; Path('greeting.txt').write_text('hello\\n')"
 @pytest.fixture(scope="module")
 def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """A worker of the pipeline's lanes, and a dispatcher."""
-    with running_cluster(request, "sqlite") as made:
+    with running_cluster(request, "sqlite", measured=False) as made:
         worker = made.start_worker("deploy,qa,code", processes=2)
         made.dispatcher()
         ready(worker)

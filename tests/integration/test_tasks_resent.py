@@ -18,7 +18,7 @@ from vibe_tasks.flow import control
 @pytest.fixture
 def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """A broker of its own, and a ledger, without workers."""
-    with running_cluster(request, "sqlite") as made:
+    with running_cluster(request, "sqlite", measured=False) as made:
         yield made
 
 

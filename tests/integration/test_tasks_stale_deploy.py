@@ -59,7 +59,7 @@ def test_a_paused_worker_that_wakes_up_cannot_merge_or_deploy(
         )
     )  # fmt: skip
     path = f"{slow.parent}{os.pathsep}{os.environ['PATH']}"
-    with running_cluster(request, "sqlite") as cluster:
+    with running_cluster(request, "sqlite", measured=False) as cluster:
         cluster.dispatcher()
         submission = cluster.module("work").submit(plan)
         with (

@@ -16,9 +16,8 @@ BENCHMARKS = {
     "throughput": ["--database", "sqlite"],
     "claims": ["--database", "sqlite"],
     "plans": [],
+    "memory": [],
 }
-if os.environ.get("VIBE_FULL"):
-    BENCHMARKS["memory"] = []
 
 
 @pytest.mark.parametrize("name", BENCHMARKS)

@@ -14,9 +14,13 @@ VibeError
 │   └── LeaseLostError      the attempt is no longer the job's current one
 ├── AttemptError            an attempt at a job failed
 │   ├── TransientError      worth another attempt
-│   └── PermanentError      another attempt would fail the same way
+│   ├── PermanentError      another attempt would fail the same way
+│   └── StoppedError        the agent was ended for a reason of ours
 ├── GitError                a git command failed
+├── BudgetReachedError      the work waits until a person raises a budget
 ├── Snooze                  inside a job: run it later, no failure counted
+│   ├── UsageLimitError     the agent's provider refuses until a moment
+│   └── CircuitBreakerOpenError  the other side failed too often lately
 └── Cancel                  inside a job: end it, no retry
 """
 
@@ -118,6 +122,10 @@ class PermanentError(AttemptError):
     """A failure that every further attempt would meet as well."""
 
 
+class StoppedError(AttemptError):
+    """An agent was ended for a reason that is not its own, which the message tells."""
+
+
 class GitError(VibeError):
     """A git command failed; the message holds the command and what it said."""
 
@@ -135,8 +143,45 @@ class Snooze(VibeError):
         super().__init__(f"snoozed for {seconds} s")
         self.seconds = seconds
 
-    def __reduce__(self) -> tuple[type[Snooze], tuple[float]]:
+    def __reduce__(self) -> tuple[type[Snooze], tuple[str | float, ...]]:
         return type(self), (self.seconds,)  # by default it would be built from its message
+
+
+class UsageLimitError(Snooze):
+    """An agent's provider takes no more work until a moment; the attempt costs nothing.
+
+    Args:
+        message: What it said.
+        seconds: Until it is worth another try. Zero or more.
+    """
+
+    def __init__(self, message: str, seconds: float) -> None:
+        super().__init__(seconds)
+        self.args = (message,)
+
+    def __reduce__(self) -> tuple[type[Snooze], tuple[str | float, ...]]:
+        return type(self), (str(self), self.seconds)
+
+
+class CircuitBreakerOpenError(Snooze):
+    """A breaker is open: the call was not made.
+
+    Args:
+        name: The breaker.
+        seconds: Until it is worth another try. Zero or more.
+    """
+
+    def __init__(self, name: str, seconds: float) -> None:
+        super().__init__(seconds)
+        self.args = (f"circuit breaker {name} is open",)
+        self.name = name
+
+    def __reduce__(self) -> tuple[type[Snooze], tuple[str | float, ...]]:
+        return type(self), (self.name, self.seconds)
+
+
+class BudgetReachedError(VibeError):
+    """A budget is used up: the work waits until a person raises it; the message says which."""
 
 
 class Cancel(VibeError):

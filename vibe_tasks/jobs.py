@@ -31,7 +31,13 @@ MOVES: Mapping[JobStatus, frozenset[JobStatus]] = {
     JobStatus.BLOCKED: frozenset({JobStatus.PENDING, JobStatus.CANCELLED}),
     JobStatus.PENDING: frozenset({JobStatus.PROCESSING, JobStatus.CANCELLED}),
     JobStatus.PROCESSING: frozenset(
-        {JobStatus.COMPLETED, JobStatus.PENDING, JobStatus.FAILED, JobStatus.CANCELLED}
+        {
+            JobStatus.COMPLETED,
+            JobStatus.PENDING,
+            JobStatus.FAILED,
+            JobStatus.CANCELLED,
+            JobStatus.BLOCKED,
+        }
     ),
     JobStatus.COMPLETED: frozenset(),
     JobStatus.FAILED: frozenset({JobStatus.PENDING, JobStatus.CANCELLED}),
@@ -39,7 +45,8 @@ MOVES: Mapping[JobStatus, frozenset[JobStatus]] = {
 }
 """From each status, where a job may go. `failed → pending` and `cancelled → pending` are a
 retry by hand, and so is `cancelled → blocked` where the job still has to wait; `failed → cancelled`
-is a discard; `processing → pending` is a retry, a snooze or an interruption."""
+is a discard; `processing → pending` is a retry, a snooze or an interruption; `processing → blocked`
+is work that a person has to let go on, such as after a budget."""
 
 LANES = ("deploy", "qa", "code", "control")
 """The lanes every deployment has. Among equal priorities the broker looks into them in this

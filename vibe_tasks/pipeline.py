@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from vibe_tasks.events import EventType
+
 
 class JobKind(StrEnum):
     """What a job of a plan's task does."""
@@ -41,25 +43,6 @@ class Outcome(StrEnum):
     EXHAUSTED = "exhausted"  #: the job failed for the last time
 
 
-class Happening(StrEnum):
-    """Events of the pipeline."""
-
-    FILE_COMPLETED = "FILE_COMPLETED"
-    QA_PASSED = "QA_PASSED"
-    QA_FAILED = "QA_FAILED"
-    MERGE_CONFLICT = "MERGE_CONFLICT"
-    DEPLOYED = "DEPLOYED"
-    JOB_DEAD = "JOB_DEAD"
-    JOB_EXPIRED = "JOB_EXPIRED"
-    TASK_DEAD = "TASK_DEAD"
-    TASK_BLOCKED = "TASK_BLOCKED"
-    PLAN_STARTED = "PLAN_STARTED"
-    PLAN_RESUMED = "PLAN_RESUMED"
-    PLAN_COMPLETED = "PLAN_COMPLETED"
-    PLAN_FAILED = "PLAN_FAILED"
-    PLAN_CANCELLED = "PLAN_CANCELLED"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
     """What follows from a job's end.
@@ -76,7 +59,7 @@ class Step:
     round: int
     status: TaskStatus
     dead_letter: bool = False
-    happenings: tuple[Happening, ...] = ()
+    happenings: tuple[EventType, ...] = ()
 
 
 def step_after(kind: JobKind, outcome: Outcome, *, fix_round: int, max_fix_rounds: int) -> Step:
@@ -95,34 +78,34 @@ def step_after(kind: JobKind, outcome: Outcome, *, fix_round: int, max_fix_round
         # The job's own status says that it is dead: it is in the dead-letter view already.
         return Step(
             next_job=None, round=fix_round, status=TaskStatus.DEAD,
-            happenings=(Happening.JOB_DEAD, Happening.TASK_DEAD),
+            happenings=(EventType.JOB_DEAD, EventType.TASK_DEAD),
         )  # fmt: skip
     match kind, outcome:
         case ((JobKind.DEV | JobKind.FIX), Outcome.DONE):
-            return _on(JobKind.QA, fix_round, Happening.FILE_COMPLETED)
+            return _on(JobKind.QA, fix_round, EventType.FILE_COMPLETED)
         case JobKind.QA, Outcome.PASSED:
-            return _on(JobKind.DEPLOY, fix_round, Happening.QA_PASSED)
+            return _on(JobKind.DEPLOY, fix_round, EventType.QA_PASSED)
         case JobKind.QA, Outcome.REJECTED:
-            return _fix(fix_round, max_fix_rounds, Happening.QA_FAILED)
+            return _fix(fix_round, max_fix_rounds, EventType.QA_FAILED)
         case JobKind.DEPLOY, Outcome.CONFLICT:
-            return _fix(fix_round, max_fix_rounds, Happening.MERGE_CONFLICT)
+            return _fix(fix_round, max_fix_rounds, EventType.MERGE_CONFLICT)
         case JobKind.DEPLOY, Outcome.DONE:
             return Step(
                 next_job=None, round=fix_round, status=TaskStatus.DEPLOYED,
-                happenings=(Happening.DEPLOYED,),
+                happenings=(EventType.DEPLOYED,),
             )  # fmt: skip
         case _:
             raise ValueError(f"a {kind} job cannot end as {outcome}")
 
 
-def _on(kind: JobKind, fix_round: int, happening: Happening) -> Step:
+def _on(kind: JobKind, fix_round: int, happening: EventType) -> Step:
     return Step(next_job=kind, round=fix_round, status=TaskStatus.RUNNING, happenings=(happening,))
 
 
-def _fix(fix_round: int, max_fix_rounds: int, happening: Happening) -> Step:
+def _fix(fix_round: int, max_fix_rounds: int, happening: EventType) -> Step:
     if fix_round < max_fix_rounds:
         return _on(JobKind.FIX, fix_round + 1, happening)
     return Step(
         next_job=None, round=fix_round, status=TaskStatus.DEAD, dead_letter=True,
-        happenings=(happening, Happening.TASK_DEAD),
+        happenings=(happening, EventType.TASK_DEAD),
     )  # fmt: skip

@@ -23,6 +23,7 @@ from vibe_tasks.plan_problems import UNKNOWN_KEY, PlanProblems, explain, key_pat
 from vibe_tasks.plan_specs import (
     KEYS,
     AgentSpec,
+    Budget,
     ChatSpec,
     CommandSpec,
     Defaults,
@@ -104,6 +105,7 @@ class Plan(Part):
         base: Branch or commit to start from; the repository's current branch when None.
         agent: Default agent for dev and fix jobs.
         agents: By name.
+        budget: What all of it may use together.
         tasks: In the file's order.
     """
 
@@ -113,6 +115,7 @@ class Plan(Part):
     base: GitWord | None = None
     agent: Text | None = None
     agents: dict[Name, AgentSpec] = Field(default_factory=dict)
+    budget: Budget | None = None
     qa: QaSpec = QaSpec()
     deploy: DeploySpec = DeploySpec()
     defaults: Defaults = Defaults()
@@ -169,7 +172,9 @@ class Plan(Part):
 
     def digest(self) -> str:
         """Return 64 hex digits that change when anything that the plan says changes."""
-        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        # Without defaults: a newer version with more keys takes the same file for the same plan.
+        said = self.model_dump(mode="json", exclude_defaults=True)
+        canonical = json.dumps(said, sort_keys=True, separators=(",", ":"))
         return sha256(canonical.encode()).hexdigest()
 
     @cached_property

@@ -26,6 +26,12 @@ def _number(value: object) -> object:
     return value
 
 
+def _yes_or_no(value: object) -> object:
+    if isinstance(value, Plain):
+        return {"true": True, "false": False}.get(str(value).lower(), value)
+    return value
+
+
 def _not_empty(value: str) -> str:
     if not value.strip():
         raise ValueError("must not be empty")
@@ -101,6 +107,12 @@ Effort: TypeAlias = Annotated[_Whole, Field(ge=1, le=5)]
 Count: TypeAlias = Annotated[_Whole, Field(ge=0, le=1000)]
 Timeout: TypeAlias = Annotated[_Seconds, Field(gt=0)]
 Wait: TypeAlias = Annotated[_Seconds, Field(ge=0)]
+Size: TypeAlias = Annotated[_Whole, Field(ge=1, le=10**12)]
+Turns: TypeAlias = Annotated[_Whole, Field(ge=1, le=1000)]
+Amount: TypeAlias = Annotated[
+    float, Strict(), Field(gt=0, le=10**9, allow_inf_nan=False), BeforeValidator(_number)
+]
+YesOrNo: TypeAlias = Annotated[bool, Strict(), BeforeValidator(_yes_or_no)]
 
 
 def _version(value: int) -> int:

@@ -112,6 +112,8 @@ def _located(loc: KeyPath) -> tuple[KeyPath, str]:
 def _problem(detail: ErrorDetails, keys: Mapping[str, Iterable[str]]) -> Problem:
     kind, ctx = detail["type"], detail.get("ctx", {})
     path, section = _located(detail["loc"])
+    if len(path) > 2 and path[-2] in keys:  # such as `budget` in a task
+        section = str(path[-2])
     if kind == "extra_forbidden":
         word = str(path[-1])
         return Problem(path=path, message=UNKNOWN_KEY, word=word, choices=keys.get(section, ()))

@@ -7,16 +7,20 @@ from typing import Annotated, Any, Literal, Self, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from vibe_tasks.plan_fields import (
+    Amount,
     Count,
     Effort,
     FilledText,
     Name,
     PathInside,
+    Size,
     Text,
     Timeout,
+    Turns,
     Variable,
     Wait,
     WebAddress,
+    YesOrNo,
 )
 
 
@@ -37,13 +41,96 @@ class Part(BaseModel):
         }
 
 
-class CommandSpec(Part):
+class Budget(Part):
+    """What work may use at most; None is no limit.
+
+    Attributes:
+        usd: US dollars.
+        tokens: Tokens read and written by language models.
+        seconds: Seconds in which agents work, all together.
+    """
+
+    usd: Amount | None = None
+    tokens: Size | None = None
+    seconds: Amount | None = None
+
+    @model_validator(mode="after")
+    def _limits_something(self) -> Self:
+        if self.usd is None and self.tokens is None and self.seconds is None:
+            raise ValueError("needs `usd`, `tokens` or `seconds`")
+        return self
+
+
+class Limits(Part):
+    """What the processes of one job may use; None is no limit.
+
+    Attributes:
+        cpu: Seconds of processor time, all its processes together.
+        memory: Megabytes in memory, all its processes together.
+        processes: Processes at a time.
+        file_size: Megabytes of each file that is written.
+        output: Megabytes of output; what says more is ended.
+    """
+
+    cpu: Timeout | None = None
+    memory: Size | None = None
+    processes: Size | None = None
+    file_size: Size | None = None
+    output: Size | None = None
+
+
+class Price(Part):
+    """What tokens cost, where the agent itself does not tell.
+
+    Attributes:
+        input: US dollars for a million tokens read.
+        output: US dollars for a million tokens written.
+    """
+
+    input: Amount
+    output: Amount
+
+
+class Surroundings(Part):
+    """What programs of a job are given and held to.
+
+    Attributes:
+        env: Names of environment variables that are handed on, beside a few harmless ones.
+        limits: What they may use.
+        sandbox: `strict`: no network, and nothing but the worktree can be written to.
+    """
+
+    env: tuple[Variable, ...] = ()
+    limits: Limits = Limits()
+    sandbox: Literal["none", "strict"] = "none"
+
+
+class AgentPart(Surroundings):
+    """What all agents have.
+
+    Attributes:
+        timeout: Seconds for one job.
+        idle_timeout: Seconds without a word from the agent, after which it counts as hung.
+        budget: What all its jobs in this plan may use together.
+        price: Of its tokens.
+        cache: Whether a change that it made before may be used again.
+    """
+
+    timeout: Timeout = 600.0
+    idle_timeout: Timeout | None = None
+    budget: Budget | None = None
+    price: Price | None = None
+    cache: YesOrNo = True
+
+
+class CommandSpec(AgentPart):
     """An agent that is a program.
 
     Attributes:
         argv: Program and arguments; `{plan_dir}` stands for the plan file's folder.
         preset: Name of a known coding-agent program, instead of argv.
-        timeout: Seconds for one job.
+        model: Model that a preset's program is to use; its own choice when None.
+        args: Further arguments for a preset's program.
     """
 
     type: Literal["command"] = "command"
@@ -51,7 +138,8 @@ class CommandSpec(Part):
     preset: Literal["claude", "codex", "gemini", "aider", "opencode", "mini-swe-agent"] | None = (
         None
     )
-    timeout: Timeout = 600.0
+    model: FilledText | None = None
+    args: tuple[Text, ...] = ()
 
     @model_validator(mode="after")
     def _one_way_to_start(self) -> Self:
@@ -59,53 +147,57 @@ class CommandSpec(Part):
             raise ValueError("needs `argv` or `preset`, and not both")
         if self.argv is not None and not (self.argv and self.argv[0].strip()):
             raise ValueError("`argv` must begin with a program")
+        if self.preset is None and (self.model is not None or self.args):
+            raise ValueError("`model` and `args` belong to a `preset`")
         return self
 
 
-class ChatSpec(Part):
+class ChatSpec(AgentPart):
     """An agent that is a language model behind HTTP.
 
     Attributes:
         model: Provider and model, such as `openai:qwen2.5-coder`.
         base_url: Where it answers; the provider's own address when None.
         api_key_env: Name of the environment variable that holds the key.
-        timeout: Seconds for one job.
+        max_turns: Answers of the model that one job may take.
     """
 
     type: Literal["chat"] = "chat"
     model: FilledText
     base_url: WebAddress | None = None
     api_key_env: Variable | None = None
-    timeout: Timeout = 600.0
+    max_turns: Turns = 50
 
 
-class RecordedSpec(Part):
+class RecordedSpec(AgentPart):
     """An agent that answers from recordings.
 
     Attributes:
         path: Folder of the recordings, relative to the plan file's folder.
-        timeout: Seconds for one job.
     """
 
     type: Literal["recorded"] = "recorded"
     path: FilledText
-    timeout: Timeout = 600.0
 
 
 AgentSpec: TypeAlias = Annotated[CommandSpec | ChatSpec | RecordedSpec, Field(discriminator="type")]
 
 
-class QaSpec(Part):
-    """How work is judged.
+class QaSpec(Surroundings):
+    """How work is judged; the surroundings are those of the checks.
 
     Attributes:
         checks: Shell command lines; each must exit 0.
         reviewers: Names of agents that vote; one may vote more than once.
+        rule: How many of the votes must be for it.
+        review: Whether reviewers vote on work that the checks refuse too.
         timeout: Seconds for one check.
     """
 
     checks: tuple[FilledText, ...] = ()
     reviewers: tuple[Text, ...] = ()
+    rule: Literal["majority", "unanimous"] = "majority"
+    review: Literal["always", "passed"] = "always"
     timeout: Timeout = 300.0
 
 
@@ -148,6 +240,7 @@ class TaskSpec(Part):
         max_retries: A job's failure of this number, counted from 1, is its last.
         max_fix_rounds: Failed QA is mended at most this often.
         retry_base: Seconds; after failure n the job waits about `retry_base * 2**n`.
+        budget: What the task's jobs may use together.
     """
 
     id: Name
@@ -163,6 +256,7 @@ class TaskSpec(Part):
     max_retries: Count | None = None
     max_fix_rounds: Count | None = None
     retry_base: Wait | None = None
+    budget: Budget | None = None
 
     @model_validator(mode="after")
     def _says_what(self) -> Self:
@@ -179,5 +273,8 @@ KEYS = {
     "command": CommandSpec.model_fields,
     "chat": ChatSpec.model_fields,
     "recorded": RecordedSpec.model_fields,
+    "budget": Budget.model_fields,
+    "limits": Limits.model_fields,
+    "price": Price.model_fields,
 }
 """The keys of each section of a plan and of each type of agent, for near misses."""

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vibe_tasks.pipeline import Happening, JobKind, Outcome, TaskStatus, step_after
+from vibe_tasks.events import EventType
+from vibe_tasks.pipeline import JobKind, Outcome, TaskStatus, step_after
 
 LEGAL = {
     (JobKind.DEV, Outcome.DONE): JobKind.QA,
@@ -23,7 +24,7 @@ def test_each_end_has_one_next_job_or_is_refused(kind: JobKind, outcome: Outcome
     if outcome is Outcome.EXHAUSTED:
         step = step_after(kind, outcome, fix_round=0, max_fix_rounds=3)
         assert (step.next_job, step.status) == (None, TaskStatus.DEAD)
-        assert step.happenings == (Happening.JOB_DEAD, Happening.TASK_DEAD)
+        assert step.happenings == (EventType.JOB_DEAD, EventType.TASK_DEAD)
     elif (kind, outcome) in LEGAL:
         step = step_after(kind, outcome, fix_round=0, max_fix_rounds=3)
         assert step.next_job == LEGAL[kind, outcome]
@@ -44,7 +45,7 @@ def test_fix_rounds_end(fix_round: int, most: int) -> None:
         assert (step.next_job, step.round) == (None, fix_round)
         assert step.status is TaskStatus.DEAD
         assert step.dead_letter
-    assert step.happenings[0] is Happening.QA_FAILED
+    assert step.happenings[0] is EventType.QA_FAILED
 
 
 @given(st.lists(st.booleans(), max_size=30), st.integers(0, 5))
@@ -72,4 +73,4 @@ def test_a_conflict_counts_as_a_fix_round() -> None:
     """Else two tasks that collide could go on for ever."""
     step = step_after(JobKind.DEPLOY, Outcome.CONFLICT, fix_round=3, max_fix_rounds=3)
     assert (step.status, step.dead_letter) == (TaskStatus.DEAD, True)
-    assert step.happenings == (Happening.MERGE_CONFLICT, Happening.TASK_DEAD)
+    assert step.happenings == (EventType.MERGE_CONFLICT, EventType.TASK_DEAD)

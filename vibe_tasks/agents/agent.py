@@ -28,6 +28,52 @@ PERMANENT_EXITS: Mapping[int, str] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AgentEvent:
+    """Something that an agent told while it worked.
+
+    Attributes:
+        kind: `session`, `message`, `tool`, `usage`, `error` or `result`.
+        text: What it said or did, for people; bounded by whoever keeps it.
+        session_id: The agent's own name for this conversation, where it told one.
+        input_tokens: Tokens read so far in this job, where it told.
+        output_tokens: Tokens written so far in this job.
+        cost_usd: What this job has cost so far, in US dollars.
+    """
+
+    kind: str
+    text: str = ""
+    session_id: str | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cost_usd: float | None = None
+
+
+class Attendant(Protocol):
+    """Who looks after an agent while it works. Called from the thread that runs it."""
+
+    def heard(self, event: AgentEvent) -> None:
+        """Take what the agent told."""
+        ...
+
+    def stop_reason(self) -> str | None:
+        """Why the agent is to end now, asked about once a second; None: it may go on.
+
+        A reason ends the agent cleanly, and `StoppedError` is raised with it.
+        """
+        ...
+
+
+class _Nobody:
+    def heard(self, event: AgentEvent) -> None: ...
+
+    def stop_reason(self) -> str | None:
+        return None
+
+
+NOBODY: Attendant = _Nobody()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Assignment:
     """One dev, fix or review job for an agent.
 
@@ -45,6 +91,8 @@ class Assignment:
         plan_dir: Folder of the plan file.
         scratch: Existing folder outside the worktree, for the task file and the log.
         timeout: Seconds the agent may take.
+        idle_timeout: Seconds without a word from it after which it counts as hung; None: none.
+        attendant: Hears what it says while it works, and may end it.
     """
 
     job_id: str
@@ -60,6 +108,8 @@ class Assignment:
     plan_dir: Path
     scratch: Path
     timeout: float
+    idle_timeout: float | None = None
+    attendant: Attendant = NOBODY
 
     @property
     def full_prompt(self) -> str:
@@ -80,6 +130,8 @@ class Answer:
         cost_usd: What it cost, in US dollars.
         verdict: `pass` or `fail` for a review, else None.
         findings: What a review found.
+        session_id: The agent's own name for the conversation.
+        model: The model that did it, where the agent told.
     """
 
     summary: str = ""
@@ -88,6 +140,8 @@ class Answer:
     cost_usd: float = 0.0
     verdict: str | None = None
     findings: tuple[str, ...] = ()
+    session_id: str | None = None
+    model: str | None = None
 
 
 class Agent(Protocol):
@@ -99,6 +153,8 @@ class Agent(Protocol):
         Raises:
             TransientError: Another attempt may succeed.
             PermanentError: Another attempt would fail the same way.
+            UsageLimitError: Its provider refuses until a moment.
+            StoppedError: The attendant had a reason to end it.
         """
         ...
 

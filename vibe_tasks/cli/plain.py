@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from vibe_tasks.cli.printing import clock, note, one_line
+from vibe_tasks.events import EventType
 from vibe_tasks.jobs import JobStatus
-from vibe_tasks.pipeline import Happening, JobKind
+from vibe_tasks.pipeline import JobKind
 from vibe_tasks.store.engine import Database
 from vibe_tasks.store.watching import Mark, News, plan_news
 from vibe_tasks.tasks import resources
 
 EVENTS = {
-    Happening.FILE_COMPLETED: "committed",
-    Happening.QA_PASSED: "qa passed",
-    Happening.QA_FAILED: "qa failed",
-    Happening.MERGE_CONFLICT: "does not merge",
-    Happening.DEPLOYED: "deployed",
-    Happening.TASK_DEAD: "dead",
-    Happening.TASK_BLOCKED: "blocked by a task that it needs",
+    EventType.FILE_COMPLETED: "committed",
+    EventType.QA_PASSED: "qa passed",
+    EventType.QA_FAILED: "qa failed",
+    EventType.MERGE_CONFLICT: "does not merge",
+    EventType.DEPLOYED: "deployed",
+    EventType.TASK_DEAD: "dead",
+    EventType.TASK_BLOCKED: "blocked by a task that it needs",
 }
 """What is said of an event; the others are told by a job's move or by the report."""
 
@@ -60,7 +61,7 @@ class QuietView:
 def told(news: News) -> str:
     """The news in words, empty for what is not worth a line."""
     if news.event is not None:
-        words = EVENTS.get(Happening(news.event)) if news.event in set(Happening) else None
+        words = EVENTS.get(EventType(news.event)) if news.event in set(EventType) else None
         return "" if words is None else _because(words, news.why)
     what = f"fix {news.round}" if news.kind == JobKind.FIX else news.kind
     again = f", attempt {news.attempt}" if news.attempt > 1 else ""

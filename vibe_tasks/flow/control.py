@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from vibe_tasks.errors import IllegalMoveError
+from vibe_tasks.events import EventType
 from vibe_tasks.flow import chords, progress
 from vibe_tasks.jobs import JobStatus, Publication
-from vibe_tasks.pipeline import Happening, JobKind, TaskStatus
+from vibe_tasks.pipeline import JobKind, TaskStatus
 from vibe_tasks.store import events, jobs, outbox, plans
 from vibe_tasks.store.chords import waits_in_chord
 from vibe_tasks.store.engine import Database, Transaction
@@ -58,7 +59,7 @@ def cancel_plan(ledger: Database, plan_id: str, reason: str) -> int:
         count = _stop(connection, plan["id"], reason)
         plans.set_plan_status(connection, plan["id"], "cancelled")
         events.record(
-            connection, Happening.PLAN_CANCELLED, session=plan["id"], payload={"why": reason},
+            connection, EventType.PLAN_CANCELLED, session=plan["id"], payload={"why": reason},
             summary=f"plan cancelled: {reason}",
         )  # fmt: skip
     return count
@@ -215,7 +216,7 @@ def _wake_task(
     plans.unblock_dependants(connection, plan_id)
     if plans.set_plan_status(connection, plan_id, "running"):
         events.record(
-            connection, Happening.PLAN_RESUMED, session=plan_id, payload={"job_id": row["id"]},
+            connection, EventType.PLAN_RESUMED, session=plan_id, payload={"job_id": row["id"]},
             summary=f"{row['task_id']}: tried again by hand",
         )  # fmt: skip
     progress.close_if_ended(connection, plan_id)  # it may wait for a task that stays ended

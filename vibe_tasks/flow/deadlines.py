@@ -10,8 +10,8 @@ import logging
 from datetime import UTC, datetime
 
 from vibe_tasks.errors import VibeError
+from vibe_tasks.events import EventType
 from vibe_tasks.flow import chords, control
-from vibe_tasks.pipeline import Happening
 from vibe_tasks.store import deadlines, events
 from vibe_tasks.store.engine import Database
 
@@ -61,7 +61,7 @@ def give_up_if_late(ledger: Database, job_id: str) -> bool:
         if row["plan_id"] is not None:
             control.end_task(connection, row["plan_id"], row["task_id"], reason)
         events.record(
-            connection, Happening.JOB_EXPIRED, session=row["plan_id"] or job_id,
+            connection, EventType.JOB_EXPIRED, session=row["plan_id"] or job_id,
             payload={"job_id": job_id, "task": row["task_id"], "why": reason},
             summary=f"job {job_id} was given up: {reason}",
         )  # fmt: skip

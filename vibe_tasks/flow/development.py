@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter
-
-from vibe_tasks.agents.agent import Answer, Assignment
-from vibe_tasks.agents.build import build_agent
+from vibe_tasks.agents.agent import Answer
 from vibe_tasks.errors import TransientError
+from vibe_tasks.flow.engagement import engage
 from vibe_tasks.flow.workplace import Bench, Following
 from vibe_tasks.pipeline import JobKind, Outcome
-from vibe_tasks.plan import AgentSpec
-from vibe_tasks.workspace.worktree import Worktree, checkout
-
-_SPEC: TypeAdapter[Any] = TypeAdapter(AgentSpec)
+from vibe_tasks.workspace.worktree import checkout
 
 
 def develop(bench: Bench) -> tuple[Mapping[str, Any], Following]:
@@ -34,7 +28,11 @@ def develop(bench: Bench) -> tuple[Mapping[str, Any], Following]:
     start = bench.commit if fix else bench.tip()
     with checkout(bench.repository, start, bench.worktree) as tree:
         conflicted = tree.merge_in(bench.tip()) if report and report.get("conflict") else ()
-        answer = _work(bench, tree, report)
+        task = bench.spec["task"]
+        answer = engage(
+            bench, tree, agent=bench.spec["agent"], spec=bench.spec["agent_spec"],
+            prompt=task["prompt"] or task["title"], report=report,
+        )  # fmt: skip
         left = tree.unresolved(conflicted)
         if left:
             raise TransientError(f"conflict markers left in {', '.join(left)}")
@@ -42,30 +40,6 @@ def develop(bench: Bench) -> tuple[Mapping[str, Any], Following]:
         # The commit must be on a ref before its worktree goes.
         bench.repository.pin(_ref(bench), commit)
     return bench.finish(_result(bench, answer, commit, start), Outcome.DONE, commit=commit)
-
-
-def _work(bench: Bench, tree: Worktree, report: Mapping[str, Any] | None) -> Answer:
-    spec = _SPEC.validate_python(bench.spec["agent_spec"])
-    plan_dir = Path(bench.plan["plan_dir"])
-    agent = build_agent(bench.spec["agent"], spec, plan_dir=plan_dir)
-    task = bench.spec["task"]
-    return agent.work(
-        Assignment(
-            job_id=bench.claim.id,
-            plan=bench.plan["name"],
-            task_id=str(bench.claim.task_id),
-            kind=bench.claim.kind,
-            attempt=bench.claim.attempt,
-            fix_round=bench.claim.round,
-            prompt=task["prompt"] or task["title"],
-            task=task,
-            report=report,
-            worktree=tree.path,
-            plan_dir=plan_dir,
-            scratch=bench.scratch,
-            timeout=spec.timeout,
-        )
-    )
 
 
 def _message(bench: Bench) -> str:

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from vibe_tasks.events import EventType
 from vibe_tasks.failures import bounded
 from vibe_tasks.flow import chords, progress
 from vibe_tasks.jobs import Claim, JobStatus, Publication
-from vibe_tasks.pipeline import Happening, JobKind, Outcome
+from vibe_tasks.pipeline import JobKind, Outcome
 from vibe_tasks.store import events, jobs, leases, plans
 from vibe_tasks.store.engine import Database, Transaction
 from vibe_tasks.store.retries import OUTCOME, Retries
@@ -23,12 +24,12 @@ class Ending:
 
     Attributes:
         kind: `failure` is counted and retried, `permanent` is not retried; `snooze` waits
-            without being counted; `cancel` ends the job.
+            without being counted; `block` waits for a person; `cancel` ends the job.
         text: The error or the reason.
         wait: Seconds to wait instead of the retry policy's.
     """
 
-    kind: Literal["failure", "permanent", "snooze", "cancel"]
+    kind: Literal["failure", "permanent", "snooze", "block", "cancel"]
     text: str
     wait: float | None = None
 
@@ -85,6 +86,9 @@ def settle_in(
         case "snooze":
             jobs.snooze_job(connection, place.id, place.attempt, ending.wait or 0.0, ending.text)
             return True, ()
+        case "block":
+            jobs.block_job(connection, place.id, place.attempt, ending.text)
+            return True, ()
         case "cancel":
             jobs.end_job(connection, place.id, place.attempt, ending.text)
             return False, _consequences(connection, place, ending.text, dead=False)
@@ -104,7 +108,7 @@ def _consequences(
         if not dead:
             return ()
         events.record(
-            connection, Happening.JOB_DEAD, session=place.id,
+            connection, EventType.JOB_DEAD, session=place.id,
             payload={"job_id": place.id, "why": error}, summary=f"job {place.id} is dead",
         )  # fmt: skip
         return ()

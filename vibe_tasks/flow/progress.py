@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import uuid4
 
+from vibe_tasks.events import EventType
 from vibe_tasks.jobs import NewJob, Publication
-from vibe_tasks.pipeline import Happening, JobKind, Outcome, Step, TaskStatus, step_after
+from vibe_tasks.pipeline import JobKind, Outcome, Step, TaskStatus, step_after
 from vibe_tasks.priority import Priority, parse_priority
 from vibe_tasks.store import events, jobs, outbox, plans
 from vibe_tasks.store.engine import Transaction
@@ -149,7 +150,7 @@ def release(connection: Transaction, plan_id: str, task_id: str) -> tuple[Public
 def block(connection: Transaction, plan_id: str) -> None:
     """A task is dead or cancelled: block what needs it."""
     for task_id in plans.block_dependants(connection, plan_id):
-        _record(connection, Happening.TASK_BLOCKED, plan_id=plan_id, task_id=task_id)
+        _record(connection, EventType.TASK_BLOCKED, plan_id=plan_id, task_id=task_id)
 
 
 def close_if_ended(connection: Transaction, plan_id: str) -> None:
@@ -161,11 +162,11 @@ def close_if_ended(connection: Transaction, plan_id: str) -> None:
         return  # it ends once: a blocked job that is cancelled afterwards changes nothing of that
     total = sum(counts.values())
     if counts.get(TaskStatus.DEPLOYED) == total:
-        status, happening = "completed", Happening.PLAN_COMPLETED
+        status, happening = "completed", EventType.PLAN_COMPLETED
     elif counts.get(TaskStatus.DEAD) or counts.get(TaskStatus.BLOCKED):
-        status, happening = "failed", Happening.PLAN_FAILED
+        status, happening = "failed", EventType.PLAN_FAILED
     else:
-        status, happening = "cancelled", Happening.PLAN_CANCELLED
+        status, happening = "cancelled", EventType.PLAN_CANCELLED
     if plans.set_plan_status(connection, plan_id, status):
         events.record(
             connection, happening, session=plan_id, payload={"tasks": counts},
@@ -175,7 +176,7 @@ def close_if_ended(connection: Transaction, plan_id: str) -> None:
 
 def _record(
     connection: Transaction,
-    happening: Happening,
+    happening: EventType,
     *,
     plan_id: str,
     task_id: str,

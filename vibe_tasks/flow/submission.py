@@ -13,9 +13,10 @@ from uuid import uuid4
 
 from vibe_tasks.agents.build import build_agent
 from vibe_tasks.errors import InputError, RepositoryError
+from vibe_tasks.events import EventType
 from vibe_tasks.flow import control, progress
 from vibe_tasks.jobs import Publication
-from vibe_tasks.pipeline import Happening, JobKind, TaskStatus
+from vibe_tasks.pipeline import JobKind, TaskStatus
 from vibe_tasks.plan import Plan, ResolvedTask
 from vibe_tasks.store import events, jobs, plans
 from vibe_tasks.store.engine import Database, Transaction
@@ -230,7 +231,7 @@ def _write(connection: Transaction, plan_id: str, prepared: Prepared) -> tuple[P
     ]
     submitted = jobs.submit(connection, made, published=True)
     events.record(
-        connection, Happening.PLAN_STARTED, session=plan_id, payload={"tasks": len(rows)},
+        connection, EventType.PLAN_STARTED, session=plan_id, payload={"tasks": len(rows)},
         summary=f"plan {plan.name}: {len(rows)} {'task' if len(rows) == 1 else 'tasks'}",
     )  # fmt: skip
     return tuple(

@@ -87,6 +87,7 @@ _BURY = _attempts_own(
     JobStatus.FAILED, retry_count=_J.retry_count + _ONE, error=_WHY, dead_at=now()
 )
 _END = _attempts_own(JobStatus.CANCELLED, error=_WHY)
+_BLOCK = _attempts_own(JobStatus.BLOCKED, error=_WHY)
 _CURRENT = Statement(
     select(_J.attempt, _J.status, _J.retry_count, _J.max_retries, _J.retry_base).where(
         _J.id == _JOB
@@ -165,6 +166,15 @@ def end_job(connection: Connection, job_id: str, attempt: int, reason: str) -> N
         LeaseLostError: The attempt is no longer the job's current one.
     """
     _apply(connection, _END, job_id, attempt, why=bounded(reason))
+
+
+def block_job(connection: Connection, job_id: str, attempt: int, reason: str) -> None:
+    """Let the job wait for a person, from inside its attempt, without counting a failure.
+
+    Raises:
+        LeaseLostError: The attempt is no longer the job's current one.
+    """
+    _apply(connection, _BLOCK, job_id, attempt, why=bounded(reason))
 
 
 def check_lease(connection: Connection, job_id: str, attempt: int) -> None:

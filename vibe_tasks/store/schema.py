@@ -27,7 +27,6 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
-    UniqueConstraint,
     and_,
     literal_column,
     text,
@@ -75,6 +74,8 @@ plans = Table(
     Column("source", Text, nullable=False),
     Column("plan_dir", Text, nullable=False),
     Column("repo", Text, nullable=False),
+    # The repository as others reach it; NULL for one that is on this machine alone.
+    Column("remote", Text),
     Column("base_commit", Text, nullable=False),
     Column("branch", Text, nullable=False),
     Column("spec", Json, nullable=False),
@@ -360,31 +361,3 @@ events = Table(
     sqlite_autoincrement=True,
 )
 Index("idx_events_session", events.c.session_id, events.c.id)
-
-consensus_runs = Table(
-    "consensus_runs",
-    metadata,
-    Column("id", Sequence, primary_key=True, autoincrement=True),
-    Column("spec_id", Text, nullable=False),
-    Column("stage", Text, nullable=False),
-    Column("run_timestamp", BigInteger, nullable=False),
-    Column("consensus_ok", Integer, nullable=False),
-    Column("degraded", Integer, nullable=False, server_default=text("0")),
-    Column("synthesis_json", Text),
-    UniqueConstraint("spec_id", "stage", "run_timestamp", name="uq_consensus_run"),
-)
-Index("idx_consensus_spec_stage", consensus_runs.c.spec_id, consensus_runs.c.stage)
-Index("idx_consensus_timestamp", consensus_runs.c.run_timestamp)
-
-agent_outputs = Table(
-    "agent_outputs",
-    metadata,
-    Column("id", Sequence, primary_key=True, autoincrement=True),
-    Column("run_id", Sequence, ForeignKey("consensus_runs.id", ondelete="CASCADE"), nullable=False),
-    Column("agent_name", Text, nullable=False),
-    Column("model_version", Text),
-    Column("content", Text, nullable=False),
-    Column("output_timestamp", BigInteger, nullable=False),
-)
-Index("idx_agent_outputs_run", agent_outputs.c.run_id)
-Index("idx_agent_outputs_agent", agent_outputs.c.agent_name)

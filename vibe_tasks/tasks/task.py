@@ -16,6 +16,7 @@ from celery.exceptions import Ignore, Reject, Retry, WorkerShutdown, WorkerTermi
 
 from vibe_tasks.errors import (
     AttemptError,
+    BudgetReachedError,
     Cancel,
     LeaseLostError,
     Snooze,
@@ -199,6 +200,8 @@ def ending_of(error: BaseException) -> attempts.Ending:
     """What an exception out of a job means for the job."""
     if isinstance(error, Snooze):
         return attempts.Ending(kind="snooze", text=str(error), wait=error.seconds)
+    if isinstance(error, BudgetReachedError):
+        return attempts.Ending(kind="block", text=str(error))
     if isinstance(error, Cancel):
         return attempts.Ending(kind="cancel", text=str(error) or "cancelled by the job itself")
     if isinstance(error, Retry):

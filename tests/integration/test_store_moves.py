@@ -21,6 +21,7 @@ OPERATIONS: dict[str, Callable[[Connection, str], object]] = {
     "retry": lambda connection, job: jobs.snooze_job(connection, job, 1, 1, "again"),
     "bury": lambda connection, job: jobs.fail_job(connection, job, 1, "boom", uniform=middle),
     "end": lambda connection, job: jobs.end_job(connection, job, 1, "stop"),
+    "block": lambda connection, job: jobs.block_job(connection, job, 1, "no money left"),
     "cancel": lambda connection, job: jobs.cancel_job(connection, job, "stop"),
     "revive": jobs.revive_job,
     "revive to wait": lambda connection, job: jobs.revive_job(connection, job, blocked=True),

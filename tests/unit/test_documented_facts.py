@@ -30,6 +30,9 @@ from vibe_tasks.tasks.job import job
 from vibe_tasks.tasks.options import OURS
 from vibe_tasks.tasks.schedule import SCHEDULE
 
+PREFIXED = {"qa", "deploy", "defaults", "budget", "limits", "price"}
+"""Sections whose keys the tables name together with the section."""
+
 
 def test_the_life_cycle_shows_every_move():
     """The diagram's arrows are the moves that the store allows, each with a sentence."""
@@ -68,7 +71,7 @@ def test_every_key_of_a_plan_is_documented():
     assert task == [*Plan.model_fields]
     text = text_of("docs/plan-file.md")
     for section, fields in KEYS.items():
-        prefix = f"{section}." if section in {"qa", "deploy", "defaults"} else ""
+        prefix = f"{section}." if section in PREFIXED else ""
         for key in fields:
             assert f"`{prefix}{key}`" in text, f"{section}: {key}"
     for word in re.findall(r"^\| `([\w.]+)`", text, re.MULTILINE):

@@ -278,6 +278,17 @@ def said(child: Child) -> str:
     return child.log.read_text(encoding="utf-8", errors="replace")
 
 
+def databases(usual: str) -> list[Any]:
+    """The databases that a module's cluster runs on: the usual one, and both with VIBE_FULL=1.
+
+    What the database decides is tested on both where it is decided, in the tests of the store.
+    """
+    every = ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]
+    if os.environ.get("VIBE_FULL"):
+        return every
+    return every[:1] if usual == "sqlite" else every[1:]
+
+
 @contextmanager
 def running_cluster(
     request: pytest.FixtureRequest,

@@ -17,8 +17,9 @@ from typing import Any
 
 from celery.worker.control import control_command
 
-from vibe_tasks import Cancel, Snooze, app, job
+from vibe_tasks import Cancel, Snooze, app, job, on_event
 from vibe_tasks.errors import PermanentError, TransientError
+from vibe_tasks.events import Event as Happened
 
 GATE_LIMIT = 60.0
 """Seconds after which a job no longer waits for its gate: its test is gone."""
@@ -315,3 +316,13 @@ def one_by_one(log: str, gate: str, line: str = "started") -> str:
 def soon_or_never(log: str) -> None:
     """Write a line, unless it is too late for that."""
     write(log, "started")
+
+
+@on_event("Overheard", "Overheard too")
+async def overhear(event: Happened) -> str:
+    """Write a line, and fail as often as the event says."""
+    await asyncio.sleep(0)
+    write(event.payload["log"], f"{event.event_type} {event.task_id} {event.retry_count}")
+    if event.retry_count < event.payload["fails"]:
+        raise RuntimeError("misheard")
+    return event.session

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -64,6 +65,13 @@ def _unavailable(reason: str) -> NoReturn:
     if os.environ.get("CI"):
         pytest.fail(reason)
     pytest.skip(reason)
+
+
+@pytest.fixture
+def mini_swe_agent() -> None:
+    """The coding agent of that name is installed; skips at a desk and fails in CI without it."""
+    if find_spec("minisweagent") is None:
+        _unavailable("mini-swe-agent is not installed")
 
 
 @pytest.fixture

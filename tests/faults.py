@@ -29,6 +29,7 @@ $$ SELECT at FROM test_clock $$
 """,
 )
 TABLES = (
+    "agent_outputs", "consensus_runs",
     "jobs", "job_history", "events", "lanes", "worker_health", "task_needs", "tasks", "plans",
 )  # fmt: skip
 

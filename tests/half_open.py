@@ -13,13 +13,13 @@ class Door:
     """Lets connections through to a server; those that are swallowed stay open and are silent.
 
     Attributes:
-        port: On 127.0.0.1.
+        port: Its port.
         opened: Connections so far.
     """
 
-    def __init__(self, server: Path) -> None:
+    def __init__(self, server: Path, address: str = "127.0.0.1") -> None:
         self._server = str(server)
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server((address, 0))
         self.port: int = self._listener.getsockname()[1]
         self.opened = 0
         self._swallowed = threading.Event()
@@ -62,9 +62,9 @@ def _pump(source: socket.socket, target: socket.socket, swallowed: threading.Eve
 
 
 @contextmanager
-def door_to(server: Path) -> Iterator[Door]:
-    """A door that is closed at the end."""
-    door = Door(server)
+def door_to(server: Path, address: str = "127.0.0.1") -> Iterator[Door]:
+    """A door at this address, closed at the end."""
+    door = Door(server, address)
     try:
         yield door
     finally:

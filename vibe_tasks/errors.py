@@ -135,16 +135,18 @@ class Snooze(VibeError):
 
     Args:
         seconds: How long to wait from now. Zero or more.
+        why: What for; kept in the job's history.
     """
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, why: str = "") -> None:
         if not 0 <= seconds < inf:
             raise ValueError(f"seconds must be zero or more, got {seconds}")
-        super().__init__(f"snoozed for {seconds} s")
+        super().__init__(why or f"snoozed for {seconds} s")
         self.seconds = seconds
 
     def __reduce__(self) -> tuple[type[Snooze], tuple[str | float, ...]]:
-        return type(self), (self.seconds,)  # by default it would be built from its message
+        # By default it would be built from its message.
+        return type(self), (self.seconds, str(self))
 
 
 class UsageLimitError(Snooze):
@@ -156,8 +158,7 @@ class UsageLimitError(Snooze):
     """
 
     def __init__(self, message: str, seconds: float) -> None:
-        super().__init__(seconds)
-        self.args = (message,)
+        super().__init__(seconds, message)
 
     def __reduce__(self) -> tuple[type[Snooze], tuple[str | float, ...]]:
         return type(self), (str(self), self.seconds)
@@ -172,8 +173,7 @@ class CircuitBreakerOpenError(Snooze):
     """
 
     def __init__(self, name: str, seconds: float) -> None:
-        super().__init__(seconds)
-        self.args = (f"circuit breaker {name} is open",)
+        super().__init__(seconds, f"circuit breaker {name} is open")
         self.name = name
 
     def __reduce__(self) -> tuple[type[Snooze], tuple[str | float, ...]]:

@@ -34,7 +34,7 @@ from vibe_tasks.plan_specs import (
     TaskSpec,
 )
 from vibe_tasks.plan_text import read_document
-from vibe_tasks.priority import Priority, parse_priority, priority_of_files
+from vibe_tasks.priority import Priority, explain_priority, priority_of_task
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AgentSpec",
+    "Budget",
     "ChatSpec",
     "CommandSpec",
     "Defaults",
@@ -137,7 +138,6 @@ class Plan(Part):
 
     def resolved(self, task: TaskSpec) -> ResolvedTask:
         """Return the task with the plan's defaults filled in."""
-        auto = task.priority == "auto"
         default = self.defaults
         return ResolvedTask(
             id=task.id,
@@ -145,8 +145,10 @@ class Plan(Part):
             prompt=task.prompt,
             files=task.files,
             needs=task.needs,
-            priority=priority_of_files(task.files) if auto else parse_priority(task.priority),
-            effort=_given(task.effort, default.effort),
+            priority=priority_of_task(
+                task.files, stated=task.priority, critical=task.id in self._critical
+            ),
+            effort=self._efforts[task.id],
             agent=self._agent_name(task),
             lane=_given(task.lane, default.lane),
             checks=_given(task.checks, self.qa.checks),
@@ -167,8 +169,20 @@ class Plan(Part):
 
     def order(self) -> tuple[TaskSpec, ...]:
         """Return the tasks so that each comes after its needs; else in the file's order."""
-        graph = {task.id: task.needs for task in self.tasks}
-        return tuple(self._by_id[task_id] for task_id in plan_graph.order(graph))
+        return tuple(self._by_id[task_id] for task_id in plan_graph.order(self._graph))
+
+    def chain_effort(self, task: TaskSpec) -> int:
+        """Return the effort of the heaviest chain from this task on, itself included."""
+        return self._chains[task.id]
+
+    def explain_priority(self, task: TaskSpec) -> str:
+        """Return why the task has its priority, in words."""
+        return explain_priority(
+            task.files,
+            stated=task.priority,
+            critical=task.id in self._critical,
+            ahead=self._chains[task.id] - self._efforts[task.id],
+        )
 
     def digest(self) -> str:
         """Return 64 hex digits that change when anything that the plan says changes."""
@@ -180,6 +194,22 @@ class Plan(Part):
     @cached_property
     def _by_id(self) -> Mapping[str, TaskSpec]:
         return {task.id: task for task in self.tasks}
+
+    @cached_property
+    def _efforts(self) -> Mapping[str, int]:
+        return {task.id: _given(task.effort, self.defaults.effort) for task in self.tasks}
+
+    @cached_property
+    def _chains(self) -> Mapping[str, int]:
+        return plan_graph.chain_weights(self._graph, self._efforts)
+
+    @cached_property
+    def _critical(self) -> frozenset[str]:
+        return plan_graph.critical_path(self._graph, self._efforts)
+
+    @cached_property
+    def _graph(self) -> Mapping[str, tuple[str, ...]]:
+        return {task.id: task.needs for task in self.tasks}
 
     def _agent_name(self, task: TaskSpec) -> str:
         name = task.agent or self.agent

@@ -25,33 +25,66 @@ def problems_between(plan: Plan) -> tuple[Problem, ...]:
     return tuple(found) or tuple(_cycle(plan.tasks))
 
 
-def not_runnable(plan: Plan, *, has_program: Callable[[str], bool]) -> tuple[Problem, ...]:
-    """Return what this version cannot do of a sound plan; agents that no task uses may stay.
+def not_runnable(
+    plan: Plan,
+    *,
+    has_program: Callable[[str], bool],
+    no_chat: Callable[[], str | None] = lambda: None,
+) -> tuple[Problem, ...]:
+    """Return what this version cannot do of a sound plan; agents that nobody uses may stay.
 
     Args:
         plan: The plan.
         has_program: Whether a program of this name is there, asked for names without a folder.
+        no_chat: Why there are no language models to talk with, in one line; None: there are.
     """
     found: list[Problem] = []
-    for name in dict.fromkeys(plan.resolved(task).agent for task in plan.tasks):
+    at_work = (*(plan.resolved(task).agent for task in plan.tasks), *plan.qa.reviewers)
+    for name in dict.fromkeys(at_work):
         spec, path = plan.agents[name], ("agents", name)
         if isinstance(spec, ChatSpec):
-            found.append(Problem(path=(*path, "type"), message=_not_yet("type chat")))
-        elif isinstance(spec, CommandSpec) and spec.argv is None:
-            found.append(Problem(path=(*path, "preset"), message=_not_yet(f"preset {spec.preset}")))
+            missing = no_chat()
+            if missing is not None:
+                found.append(Problem(path=(*path, "type"), message=missing))
+        elif isinstance(spec, CommandSpec) and spec.preset is not None:
+            found += _preset(spec, path, has_program)
         elif isinstance(spec, CommandSpec) and spec.argv:
             program = spec.argv[0]
             if not ("/" in program or "{plan_dir}" in program or has_program(program)):
                 message = f"no program {shown(program)} on the PATH"
                 found.append(Problem(path=(*path, "argv", 0), message=message))
-    if plan.qa.reviewers:
-        message = "reviewers are not available in this version; use `qa.checks`"
-        found.append(Problem(path=("qa", "reviewers"), message=message))
     return tuple(found)
 
 
-def _not_yet(what: str) -> str:
-    return f"{what} is not available in this version; use `type: command` with an `argv`"
+def not_confinable(plan: Plan, *, no_sandbox: Callable[[], str | None]) -> tuple[Problem, ...]:
+    """Return where a sound plan asks for a sandbox that is not there.
+
+    Args:
+        plan: The plan.
+        no_sandbox: Why there is none, None where there is; asked when the plan wants one.
+    """
+    names = (*(plan.resolved(task).agent for task in plan.tasks), *plan.qa.reviewers)
+    paths: list[KeyPath] = [
+        ("agents", name, "sandbox")
+        for name in dict.fromkeys(names)
+        if plan.agents[name].sandbox == "strict"
+    ]
+    if plan.qa.sandbox == "strict":
+        paths.append(("qa", "sandbox"))
+    reason = no_sandbox() if paths else None
+    return () if reason is None else tuple(Problem(path=path, message=reason) for path in paths)
+
+
+def _preset(
+    spec: CommandSpec, path: KeyPath, has_program: Callable[[str], bool]
+) -> Iterator[Problem]:
+    """What stands against a preset; its program has its name."""
+    if spec.sandbox == "strict":
+        message = f"{spec.preset} needs the network, which `sandbox: strict` takes away"
+        yield Problem(path=(*path, "sandbox"), message=message)
+    if not has_program(str(spec.preset)):
+        message = f"no program {shown(spec.preset)} on the PATH; `vibe doctor --agents` looks"
+        yield Problem(path=(*path, "preset"), message=message)
 
 
 def _ids(tasks: tuple[TaskSpec, ...]) -> Iterator[Problem]:

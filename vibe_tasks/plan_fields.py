@@ -81,6 +81,8 @@ def _variable(value: str) -> str:
     # The value is not shown: it may be the key itself, written in the wrong place.
     if not _VARIABLE.fullmatch(value):
         raise ValueError("must be the name of an environment variable, not a key")
+    if value.startswith(("VIBE_", "CELERY_")):
+        raise ValueError(f"settings of ours, such as {value}, are not handed on")
     return value
 
 

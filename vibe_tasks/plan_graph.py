@@ -52,17 +52,38 @@ def find_cycle(graph: Mapping[str, Collection[str]]) -> tuple[str, ...]:
     return tuple(seen)[seen[node] :]
 
 
-def chain_lengths(graph: Mapping[str, Collection[str]]) -> dict[str, int]:
-    """Return for each id how many ids the longest chain that waits for it has.
+def chain_weights(
+    graph: Mapping[str, Collection[str]], weights: Mapping[str, int]
+) -> dict[str, int]:
+    """Return for each id the weight of the heaviest chain from it to an end, itself included.
 
-    0 where nothing waits. The ids with the greatest numbers begin the critical path.
-    Ids on a cycle count as 0.
+    A chain goes from an id to one that needs it, and on. An id without a weight weighs 1. Ids on a
+    cycle, and those that need them, have their own weight alone.
     """
-    lengths = dict.fromkeys(graph, 0)
+    chains = {node: weights.get(node, 1) for node in graph}
     for node in reversed(order(graph)):
         for need in _known(graph[node], graph):
-            lengths[need] = max(lengths[need], lengths[node] + 1)
-    return lengths
+            chains[need] = max(chains[need], weights.get(need, 1) + chains[node])
+    return chains
+
+
+def critical_path(
+    graph: Mapping[str, Collection[str]], weights: Mapping[str, int]
+) -> frozenset[str]:
+    """Return the ids on a heaviest chain of at least two; all such chains where several are.
+
+    Whoever works on these as soon as they may be begun is done with all of it soonest.
+    """
+    after = chain_weights(graph, weights)
+    before = dict.fromkeys(graph, 0)
+    ids = order(graph)
+    for node in ids:
+        for need in _known(graph[node], graph):
+            before[node] = max(before[node], before[need] + weights.get(need, 1))
+    dependents = _dependents(graph)
+    linked = [node for node in ids if dependents[node] or _known(graph[node], graph)]
+    heaviest = max((before[node] + after[node] for node in linked), default=0)
+    return frozenset(node for node in linked if before[node] + after[node] == heaviest)
 
 
 def _known(needs: Collection[str], graph: Mapping[str, Collection[str]]) -> set[str]:

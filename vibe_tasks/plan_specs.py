@@ -122,6 +122,11 @@ class AgentPart(Surroundings):
     price: Price | None = None
     cache: YesOrNo = True
 
+    @property
+    def needs_plan_dir(self) -> bool:
+        """Whether it cannot work on a host that lacks the plan file's folder."""
+        return False
+
 
 class CommandSpec(AgentPart):
     """An agent that is a program.
@@ -151,6 +156,11 @@ class CommandSpec(AgentPart):
             raise ValueError("`model` and `args` belong to a `preset`")
         return self
 
+    @property
+    def needs_plan_dir(self) -> bool:
+        """Whether its command line names the plan file's folder."""
+        return any("{plan_dir}" in part for part in self.argv or ())
+
 
 class ChatSpec(AgentPart):
     """An agent that is a language model behind HTTP.
@@ -178,6 +188,11 @@ class RecordedSpec(AgentPart):
 
     type: Literal["recorded"] = "recorded"
     path: FilledText
+
+    @property
+    def needs_plan_dir(self) -> bool:
+        """Whether its recordings are there."""
+        return not self.path.startswith("/")
 
 
 AgentSpec: TypeAlias = Annotated[CommandSpec | ChatSpec | RecordedSpec, Field(discriminator="type")]
@@ -207,10 +222,12 @@ class DeploySpec(Part):
     Attributes:
         approval: Whether the merge waits for a person.
         command: Shell command line that runs after the merge.
+        env: Names of environment variables that it is given, beside a few harmless ones.
     """
 
     approval: Literal["auto", "manual"] = "auto"
     command: FilledText | None = None
+    env: tuple[Variable, ...] = ()
 
 
 class Defaults(Part):

@@ -6,14 +6,16 @@ default here. Unknown names and wrong values are refused with one line that name
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from vibe_tasks.errors import SettingsError
+from vibe_tasks.masking import shown
 from vibe_tasks.suggestion import did_you_mean
 
 PREFIX = "VIBE_"
@@ -22,9 +24,6 @@ AGENT_VARIABLES = frozenset(
     {"JOB_ID", "PLAN", "TASK_ID", "KIND", "ATTEMPT", "FIX_ROUND", "TASK_FILE"}
 )
 """Variables that we hand to agents; an agent that calls us must not be refused for them."""
-
-MASK = "***"
-"""Stands where a secret was."""
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -108,12 +107,76 @@ class Settings(BaseModel):
         default="",
         description="Command line of the agent for `dev.delay()` calls that name none.",
     )
+    agent_env: tuple[str, ...] = Field(
+        default=(),
+        description="Variables that all agents and checks of this machine get, comma-separated.",
+    )
+    escalation_webhook: str = Field(
+        default="",
+        description="URL that gets a POST about what needs a person; empty: none.",
+    )
+    escalation_secret: str = Field(
+        default="",
+        description="Secret that those requests are signed with; empty: they are not.",
+    )
+    escalation_command: str = Field(
+        default="",
+        description="Command line that gets the same as JSON on standard input; empty: none.",
+    )
+    escalation_timeout: Seconds = Field(
+        default=10.0,
+        le=60,
+        description="Seconds that the webhook or the command may take.",
+    )
+    cache_ttl_seconds: Seconds = Field(
+        default=3600.0,
+        description="Seconds for which an agent's change may be used again.",
+    )
+    cache_max_entries: int = Field(
+        default=1000,
+        ge=1,
+        le=1_000_000,
+        description="Changes of agents that are kept; those not used for longest go first.",
+    )
+    breaker_failure_threshold: float = Field(
+        default=0.5,
+        gt=0,
+        le=1,
+        allow_inf_nan=False,
+        description="Share of an agent's failed calls at which its circuit breaker opens.",
+    )
+    breaker_window_seconds: float = Field(
+        default=300.0,
+        ge=1,
+        le=86_400,
+        allow_inf_nan=False,
+        description="Seconds whose calls count for that share.",
+    )
+    breaker_minimum_calls: int = Field(
+        default=5,
+        ge=1,
+        description="Fewer calls of an agent in that time open nothing.",
+    )
+    breaker_timeout_seconds: Seconds = Field(
+        default=30.0,
+        description="Seconds that a circuit breaker stays open before a few calls may try.",
+    )
+    breaker_half_open_calls: int = Field(
+        default=3,
+        ge=1,
+        description="How many may try at a time.",
+    )
+    breaker_success_threshold: int = Field(
+        default=3,
+        ge=1,
+        description="Successes in a row that close a circuit breaker again.",
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         default="INFO",
         description="Least severe log line that is written.",
     )
 
-    @field_validator("imports", mode="before")
+    @field_validator("imports", "agent_env", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
@@ -142,6 +205,27 @@ class Settings(BaseModel):
             raise ValueError(
                 "use redis://HOST:PORT/0, rediss://…, redis+socket://PATH or sentinel://…"
             )
+        return value
+
+    @field_validator("escalation_webhook")
+    @classmethod
+    def _known_webhook(cls, value: str) -> str:
+        try:
+            parts = urlsplit(value)
+            sound = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            sound = False
+        if value and (not sound or "@" in parts.netloc or any(not "!" <= c <= "~" for c in value)):
+            raise ValueError("use https://HOST/PATH or http://HOST/PATH")
+        return value
+
+    @field_validator("escalation_command")
+    @classmethod
+    def _sound_command(cls, value: str) -> str:
+        try:
+            shlex.split(value)
+        except ValueError as error:
+            raise ValueError(f"not a command line: {error}") from error
         return value
 
 
@@ -190,21 +274,10 @@ def read_settings(
     except ValidationError as error:
         raise SettingsError(_first_line(error, sources)) from error
     listing = tuple(
-        Sourced(name=name, value=masked(value), source=sources.get(name, "default"))
+        Sourced(name=name, value=shown(name, value), source=sources.get(name, "default"))
         for name, value in settings
     )
     return settings, listing
-
-
-def masked(value: Any) -> Any:
-    """The value with the password of a URL replaced."""
-    if not isinstance(value, str) or "://" not in value or "@" not in value:
-        return value
-    parts = urlsplit(value)
-    user, _, host = parts.netloc.rpartition("@")
-    if ":" in user:
-        user = f"{user.split(':', 1)[0]}:{MASK}"
-    return urlunsplit(parts._replace(netloc=f"{user}@{host}"))
 
 
 def _known(name: str, names: Collection[str], *, where: str) -> None:
@@ -216,5 +289,5 @@ def _first_line(error: ValidationError, sources: Mapping[str, str]) -> str:
     first = error.errors()[0]
     name = str(first["loc"][0]) if first["loc"] else ""
     message = first["msg"].removeprefix("Value error, ")
-    given = masked(first.get("input"))
+    given = shown(name, first.get("input"))
     return f"{sources.get(name, name)}: {message}, got {given!r}"

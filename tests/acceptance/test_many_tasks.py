@@ -5,8 +5,8 @@ from __future__ import annotations
 from tests.acceptance.plan_folder import branch_files, make_plan, merges
 from tests.acceptance.vibe_command import Vibe
 
-SIDE_BY_SIDE = 60
-IN_A_ROW = 25
+SIDE_BY_SIDE = 30
+IN_A_ROW = 12
 
 APPEND = """
 with open("chain.txt", "a") as chain:

@@ -9,9 +9,12 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from tests.acceptance.plan_folder import branches, make_plan
 from tests.acceptance.vibe_command import Finished, Vibe
+from vibe_tasks.cli.main import cli
+from vibe_tasks.tasks import resources
 from vibe_tasks.workspace.git import git
 
 HEAD = """\
@@ -94,9 +97,23 @@ def refused(vibe: Vibe, finished: Finished, *words: str) -> None:
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_a_broken_plan_is_refused(vibe: Vibe, plan: Path, name: str):
+def test_a_broken_plan_is_refused(
+    vibe: Vibe, plan: Path, name: str, monkeypatch: pytest.MonkeyPatch
+):
     """The line names the file and what is wrong in it."""
     text, word = BROKEN[name]
+    plan.write_text(text, encoding="utf-8")
+    monkeypatch.setenv("VIBE_HOME", str(vibe.home))
+    resources.settings_with_sources.cache_clear()
+    said = CliRunner().invoke(cli, ["run", str(plan), "--json"], prog_name="vibe")
+    resources.settings_with_sources.cache_clear()
+    finished = Finished(code=said.exit_code, out=said.stdout, err=said.stderr)
+    refused(vibe, finished, str(plan), word)
+
+
+def test_a_broken_plan_is_refused_by_the_program(vibe: Vibe, plan: Path):
+    """As a process, too, whose whole output a user sees."""
+    text, word = BROKEN["near miss"]
     plan.write_text(text, encoding="utf-8")
     refused(vibe, vibe.run("run", plan, "--json"), str(plan), word)
 

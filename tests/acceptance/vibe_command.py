@@ -143,6 +143,7 @@ class Vibe:
             "PYTHONPATH": str(ROOT),
             "VIBE_HOME": str(self.home),
             MARK: self.mark,
+            "VIBE_AGENT_ENV": MARK,  # agents and checks are to be found by it too
             **self.environ,
             **settings,
         }

@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import sys
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.assignments import assignment
-from vibe_tasks.agents.agent import Answer, Assignment
+from vibe_tasks.agents.agent import AgentEvent, Answer, Assignment
 from vibe_tasks.agents.command import CommandAgent
-from vibe_tasks.errors import PermanentError, TransientError
+from vibe_tasks.errors import PermanentError, StoppedError, TransientError
+from vibe_tasks.plan_specs import Surroundings
+from vibe_tasks.workspace.surroundings import Machine
 
 
 def program(root: Path, source: str) -> CommandAgent:
@@ -72,18 +75,27 @@ def test_the_program_gets_all_that_the_interface_promises(tmp_path: Path):
 
 
 def test_our_own_settings_and_git_variables_stay_with_us(tmp_path: Path, monkeypatch):
-    """A program that runs git or our own commands is not led to our repository or ledger."""
+    """A program is not led to our repository or ledger, and gets the keys that it is to have.
+
+    The plan names those of its agent, the setting `agent_env` those of this machine.
+    """
     monkeypatch.setenv("VIBE_DATABASE_URL", "postgresql://secret")
     monkeypatch.setenv("VIBE_API_TOKEN", "secret")
     monkeypatch.setenv("GIT_DIR", "/elsewhere")
     monkeypatch.setenv("MY_MODEL_KEY", "needed")
+    monkeypatch.setenv("MACHINES_KEY", "needed too")
+    monkeypatch.setenv("SOMEBODY_ELSES_KEY", "secret")
     source = """
         import os
         assert "VIBE_DATABASE_URL" not in os.environ and "VIBE_API_TOKEN" not in os.environ
         assert "GIT_DIR" not in os.environ
         assert os.environ["MY_MODEL_KEY"] == "needed"
+        assert os.environ["MACHINES_KEY"] == "needed too"
+        assert "SOMEBODY_ELSES_KEY" not in os.environ
     """
-    assert program(tmp_path, source).work(assignment(tmp_path)) == Answer()
+    agent = replace(program(tmp_path, source), surroundings=Surroundings(env=("MY_MODEL_KEY",)))
+    job = assignment(tmp_path, machine=Machine(allowed=("MACHINES_KEY",)))
+    assert agent.work(job) == Answer()
 
 
 def test_the_last_line_is_the_answer_and_the_log_has_everything(tmp_path: Path):
@@ -99,6 +111,29 @@ def test_the_last_line_is_the_answer_and_the_log_has_everything(tmp_path: Path):
     log = (job.scratch / "agent.log").read_text()
     assert "thinking aloud" in log
     assert "a warning" in log
+
+
+def test_what_it_uses_is_known_while_it_works(tmp_path: Path):
+    """A line that could be the last one is heard at once; the attendant may end the program."""
+    heard: list[AgentEvent] = []
+
+    class Treasurer:
+        def heard(self, event: AgentEvent) -> None:
+            heard.append(event)
+
+        def stop_reason(self) -> str | None:
+            return "no money left" if heard else None
+
+    source = """
+        import json, threading
+        print("{")
+        print('{"other": 1}')
+        print(json.dumps({"summary": "half", "cost_usd": 0.5, "input_tokens": 7}), flush=True)
+        threading.Event().wait(60)
+    """
+    with pytest.raises(StoppedError, match="no money left"):
+        program(tmp_path, source).work(assignment(tmp_path, attendant=Treasurer()))
+    assert heard == [AgentEvent(kind="message", text="half", cost_usd=0.5, input_tokens=7)]
 
 
 @pytest.mark.parametrize(

@@ -17,10 +17,17 @@ BENCHMARKS = {
     "claims": ["--database", "sqlite"],
     "plans": [],
     "memory": [],
+    "makespan": [],
 }
 
 
-@pytest.mark.parametrize("name", BENCHMARKS)
+LONG = {"memory", "throughput"}
+"""These start a dozen workers to measure a few jobs; they run with VIBE_FULL=1."""
+
+
+@pytest.mark.parametrize(
+    "name", sorted(BENCHMARKS.keys() - (set() if os.environ.get("VIBE_FULL") else LONG))
+)
 def test_a_benchmark_runs(name: str) -> None:
     """In its quick form; the table has the machine, the method and at least a row."""
     done = subprocess.run(

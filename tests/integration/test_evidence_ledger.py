@@ -9,14 +9,12 @@ from pathlib import Path
 import pytest
 from celery.exceptions import TaskRevokedError
 
-from tests.cluster import Cluster, running_cluster
+from tests.cluster import Cluster, databases, running_cluster
 from tests.processes import until
 from vibe_tasks.errors import UnknownJobError
 
 
-@pytest.fixture(
-    scope="module", params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]
-)
+@pytest.fixture(scope="module", params=databases("postgres"))
 def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """A dispatcher; each test starts its own workers."""
     with running_cluster(request, request.param, measured=False) as made:

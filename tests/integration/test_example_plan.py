@@ -24,6 +24,7 @@ from vibe_tasks.workspace.environment import child_environment
 from vibe_tasks.workspace.git import git
 from vibe_tasks.workspace.merge import merge
 from vibe_tasks.workspace.repository import Repository
+from vibe_tasks.workspace.surroundings import Surrounded
 from vibe_tasks.workspace.worktree import Worktree, checkout
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "todo-api"
@@ -112,7 +113,7 @@ class Player:
         results = run_checks(
             self.plan.resolved(task).checks,
             cwd=worktree.path,
-            env=child_environment(os.environ, extra={}),
+            held=Surrounded(env=child_environment(os.environ, extra={})),
             timeout=self.plan.qa.timeout,
             log=self.demo / "checks.log",
         )
@@ -121,7 +122,7 @@ class Player:
         return results
 
     def _work(self, task: TaskSpec, worktree: Worktree, **values: object) -> None:
-        agent = build_agent("taped", self.plan.agent_of(task), plan_dir=self.demo)
+        agent = build_agent(self.plan.agent_of(task), plan_dir=self.demo)
         job: Assignment = assignment(
             self.demo / "jobs" / task.id,
             task_id=task.id,
@@ -154,7 +155,7 @@ def test_the_plan_is_played_to_its_end(plan: Plan, demo: Path):
         results = run_checks(
             ["python -m unittest", "python -m todo add 'Read a book' && python -m todo list"],
             cwd=worktree.path,
-            env=child_environment(os.environ, extra={}),
+            held=Surrounded(env=child_environment(os.environ, extra={})),
             timeout=60,
             log=demo / "checks.log",
         )
@@ -177,7 +178,7 @@ def test_recordings_and_tasks_fit_each_other(plan: Plan):
     """Every recording is sound, belongs to a task and writes just the files the task names."""
     spec = plan.agents["taped"]
     assert isinstance(spec, RecordedSpec)
-    agent = build_agent("taped", spec, plan_dir=EXAMPLE)
+    agent = build_agent(spec, plan_dir=EXAMPLE)
     assert isinstance(agent, RecordedAgent)
     written: dict[str, set[str]] = {task.id: set() for task in plan.tasks}
     for path in sorted(agent.folder.rglob("*")):

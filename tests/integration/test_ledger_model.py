@@ -28,7 +28,7 @@ from vibe_tasks.priority import Priority
 from vibe_tasks.store import jobs, leases
 
 FULL = bool(os.environ.get("VIBE_FULL"))
-EXAMPLES = {"sqlite": 25, "postgresql": 8}
+EXAMPLES = {"sqlite": 15, "postgresql": 5}
 """A step costs PostgreSQL several round trips, SQLite none."""
 lanes = st.sampled_from(["code", "code", "qa"])
 workers = st.sampled_from(["w1", "w2"])

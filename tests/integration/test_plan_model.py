@@ -1,4 +1,4 @@
-"""A plan under every history: verdicts, crashes, duplicates, cancels and retries in any order.
+"""A plan under every history: verdicts, votes, crashes, duplicates, cancels and retries.
 
 No task is deployed twice, none starts before what it needs is deployed, and the plan ends exactly
 once, however its attempts ended.
@@ -6,6 +6,7 @@ once, however its attempts ended.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
+    initialize,
     invariant,
     precondition,
     rule,
@@ -39,9 +41,12 @@ PLAN = "p1"
 NEEDS = {"a": (), "b": ("a",), "c": ("a",), "d": ("b", "c"), "e": ()}
 """A diamond and a task beside it."""
 
+REVIEWERS = {"b": 2, "e": 3}
+"""Reviewers of a task; the others have none."""
+
 GOOD = {
     JobKind.DEV: Outcome.DONE, JobKind.FIX: Outcome.DONE, JobKind.QA: Outcome.PASSED,
-    JobKind.DEPLOY: Outcome.DONE,
+    JobKind.REVIEW: Outcome.DONE, JobKind.DEPLOY: Outcome.DONE,
 }  # fmt: skip
 BAD = {**GOOD, JobKind.QA: Outcome.REJECTED, JobKind.DEPLOY: Outcome.CONFLICT}
 SPEC = {"lane": "code", "priority": "normal", "effort": 2, "max_retries": 2, "retry_base": 0.0}
@@ -49,6 +54,8 @@ ENDS = ("PLAN_COMPLETED", "PLAN_FAILED", "PLAN_CANCELLED")
 ALL = "SELECT * FROM {} ORDER BY 1, 2"
 
 which = st.integers(0, 9)
+MOSTLY = 8
+"""Choices out of ten that go to what can still move; the others may be late, or doubled."""
 
 
 class PlanMachine(RuleBasedStateMachine):
@@ -65,13 +72,29 @@ class PlanMachine(RuleBasedStateMachine):
         with world.ledger.begin() as connection:
             submit_plan(connection)
 
+    @initialize(steps=st.integers(0, 25))
+    def come_some_way(self, steps: int) -> None:
+        """The plan was under way before; else few histories would get beyond its beginning."""
+        for _ in range(steps):
+            pending = [job for job in self.look()["jobs"] if job["status"] == "pending"]
+            if pending:
+                self.take(pending[0])
+                self.end(self.taken[-1], good=True)
+            else:
+                self.decide(whole=False)
+
     # --- workers ---
 
     @rule(which=which)
     def claim(self, which: int) -> None:
-        """A message of any job arrives, wanted or not."""
+        """A message arrives, mostly one that is wanted."""
+        found = self.look()["jobs"]
+        wanted = [job for job in found if job["status"] == "pending"]
+        self.take(pick(reversed(wanted if wanted and which < MOSTLY else found), which))
+
+    def take(self, job: dict[str, Any]) -> None:
+        """A message of this job arrives."""
         with self.process() as ledger:
-            job = pick(self.look()["jobs"], which)
             with ledger.write_once() as connection:
                 claim = jobs.claim(connection, job["id"], worker="w1", lease=LEASE)
             assert (claim is not None) == (job["status"] == "pending")
@@ -82,15 +105,11 @@ class PlanMachine(RuleBasedStateMachine):
     @rule(which=which, good=st.sampled_from([True, True, True, False]))
     def finish(self, which: int, good: bool) -> None:
         """An attempt, current or stale, says that it is done; only a current one may."""
-        claim = pick(reversed(self.taken), which)
+        claim = self.some_attempt(which)
         stale = not self.is_current(claim)
-        kind = JobKind(claim.kind)
-        outcome = (GOOD if good else BAD)[kind]
         with self.process():
             try:
-                self.bench(claim).finish(
-                    {"outcome": outcome.value}, outcome, commit="c1", report={"summary": "bad"}
-                )
+                self.end(claim, good=good)
             except LeaseLostError:
                 assert stale
             else:
@@ -100,7 +119,7 @@ class PlanMachine(RuleBasedStateMachine):
     @rule(which=which, kind=st.sampled_from(["failure", "permanent", "snooze", "cancel"]))
     def settle(self, which: int, kind: Any) -> None:
         """An attempt, current or stale, ends otherwise; only a current one may."""
-        claim = pick(reversed(self.taken), which)
+        claim = self.some_attempt(which)
         stale = not self.is_current(claim)
         with self.process() as ledger:
             try:
@@ -123,8 +142,8 @@ class PlanMachine(RuleBasedStateMachine):
     @precondition(lambda self: len(self.taken) > 2)
     @rule(which=which, what=st.sampled_from(["retry", "retry", "retry", "discard", "cancel"]))
     def intervene(self, which: int, what: str) -> None:
-        """A person cancels, retries or discards any job."""
-        job = pick(self.look()["jobs"], which)
+        """A person cancels, retries or discards one of the newest jobs."""
+        job = pick(reversed(self.look()["jobs"]), which)
         act = {"retry": control.retry_job, "discard": control.discard_job}
         with self.process() as ledger:
             try:
@@ -136,7 +155,7 @@ class PlanMachine(RuleBasedStateMachine):
                 assert what != "cancel" or job["status"] in {"completed", "cancelled"}
 
     @precondition(lambda self: len(self.taken) > 2)
-    @rule(whole=st.sampled_from([False] * 9 + [True]))
+    @rule(whole=st.sampled_from([False] * 29 + [True]))
     def decide(self, whole: bool) -> None:
         """A person approves what waits for it, or cancels the whole plan."""
         with self.process() as ledger:
@@ -172,10 +191,28 @@ class PlanMachine(RuleBasedStateMachine):
                 found[table] = [dict(row) for row in rows.mappings()]
         return found
 
+    def some_attempt(self, which: int) -> Claim:
+        """An attempt, mostly one that may still write."""
+        current = [claim for claim in self.taken if self.is_current(claim)]
+        return pick(reversed(current if current and which < MOSTLY else self.taken), which)
+
     def is_current(self, claim: Claim) -> bool:
         """Whether this attempt may still write."""
-        row = next(job for job in self.look()["jobs"] if job["id"] == claim.id)
+        with self.world.ledger.read() as connection:
+            row = jobs.find_job(connection, claim.id)
         return (row["status"], row["attempt"]) == ("processing", claim.attempt)
+
+    def end(self, claim: Claim, *, good: bool) -> None:
+        """Write the end of an attempt that did its work; of a qa job perhaps with votes to come."""
+        outcome = (GOOD if good else BAD)[JobKind(claim.kind)]
+        result: dict[str, Any] = {"outcome": outcome.value}
+        verdict = "pass" if good else "fail"
+        if claim.kind == JobKind.REVIEW:
+            result |= {"verdict": verdict, "findings": []}
+        elif claim.kind == JobKind.QA and claim.task_id in REVIEWERS:
+            outcome = Outcome.VOTING
+            result |= {"verdict": "voting", "checked": verdict, "summary": "", "commit": "c1"}
+        self.bench(claim).finish(result, outcome, commit="c1", report={"summary": "bad"})
 
     def bench(self, claim: Claim) -> Bench:
         """What an attempt needs to write its end."""
@@ -204,7 +241,9 @@ class PlanMachine(RuleBasedStateMachine):
             statuses = [job["status"] for job in live[task]]
             match row["status"]:
                 case "running":
-                    assert len(statuses) == 1
+                    reviews = [job["round"] for job in live[task] if job["kind"] == "review"]
+                    assert len(statuses) == max(1, len(reviews))
+                    assert not reviews or set(reviews) == {row["fix_round"]}
                 case "waiting" | "blocked":
                     assert statuses == ["blocked"]
                 case _:
@@ -213,6 +252,7 @@ class PlanMachine(RuleBasedStateMachine):
                       for need in NEEDS[task])  # fmt: skip
             assert cut or row["status"] != "blocked"
             assert not cut or row["status"] not in {"waiting", "running"}
+        check_votes(found["jobs"], tasks)
         check_end(found["plans"][0]["status"], tasks, found["events"])
         self.sound = True
 
@@ -227,15 +267,39 @@ class PlanMachine(RuleBasedStateMachine):
                 break
             self.lose_workers()
             self.decide(whole=False)
-            for number, job in enumerate(found["jobs"]):
+            for job in found["jobs"]:
                 if job["status"] == "pending":
-                    self.claim(number)
+                    self.take(job)
             for claim in self.taken:
                 if self.is_current(claim):
-                    kind = JobKind(claim.kind)
-                    self.bench(claim).finish({"outcome": "done"}, GOOD[kind], commit="c1")
+                    self.end(claim, good=True)
             self.holds()
         assert self.look()["plans"][0]["status"] != "running", "the plan never ends"
+
+
+def check_votes(rows: list[Any], tasks: dict[str, Any]) -> None:
+    """A vote is open exactly while its task waits for it, and enough votes are behind a verdict."""
+    for qa in (row for row in rows if row["kind"] == "qa" and row["status"] == "completed"):
+        verdict = decoded(qa["result"]).get("verdict")
+        if verdict is None:
+            continue
+        ours = [row for row in rows if row["kind"] == "review" and qa["id"] in str(row["args"])]
+        assert len(ours) == REVIEWERS[qa["task_id"]]
+        assert not any(row["dead_at"] for row in ours), "the qa job is the dead letter"
+        task = tasks[qa["task_id"]]
+        left = {row["status"] for row in ours} & {"pending", "processing"}
+        if verdict == "voting" and task["status"] == "running":
+            assert (task["stage"], bool(left)) == ("review", True)
+        else:
+            assert not left
+        cast = [row for row in ours if row["status"] == "completed"]
+        assert verdict != "pass" or 2 * len(cast) > len(ours)
+        assert verdict != "undecided" or 2 * len(cast) <= len(ours)
+
+
+def decoded(value: Any) -> Any:
+    """A JSON value, as either database gives it."""
+    return json.loads(value) if isinstance(value, str) else value
 
 
 def check_end(plan: str, tasks: dict[str, Any], events: list[Any]) -> None:
@@ -254,7 +318,8 @@ def submit_plan(connection: Any) -> None:
     rows = [
         {"id": task, "position": position, "title": task, "fix_round": 0, "max_fix_rounds": 1,
          "waiting_on": len(needs), "status": "waiting" if needs else "running", "plan_id": PLAN,
-         "spec": {**SPEC, "approval": "manual" if position % 2 else "auto"}}
+         "spec": {**SPEC, "approval": "manual" if position % 2 else "auto",
+                  "qa_review": "always", "reviewers": [{"agent": "r"}] * REVIEWERS.get(task, 0)}}
         for position, (task, needs) in enumerate(NEEDS.items())
     ]  # fmt: skip
     plans.insert_plan(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +13,7 @@ from tests.ledgers import claim, row
 from tests.plan_jobs import job_of, plan_of, prepared
 from tests.repositories import new_commit, new_repository, raw, write
 from vibe_tasks.cli.crew import remove_leftovers
-from vibe_tasks.errors import GitError, InputError, LeaseLostError, PermanentError, RepositoryError
+from vibe_tasks.errors import InputError, LeaseLostError, PermanentError, RepositoryError
 from vibe_tasks.flow import control
 from vibe_tasks.flow.deployment import deploy
 from vibe_tasks.flow.submission import prepare, submit_plan
@@ -220,30 +218,10 @@ def _fields(repository: Repository) -> dict[str, Any]:
     return {name: getattr(repository, name) for name in ("path", "common_dir", "bare")}
 
 
-# --- clones -----------------------------------------------------------------------------------
+# --- mirrors ----------------------------------------------------------------------------------
 
 
-def test_a_clone_that_was_killed_is_no_obstacle(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What a killed git left is not taken for the repository."""
-    origin = new_repository(tmp_path / "origin")
-    plan = plan_of(repo=f"file://{origin.path}")
-    real = shutil.which("git")
-    write(tmp_path / "bin", {
-        "git": f'#!/bin/sh\ncase "$*" in *clone*) for last; do :; done;'
-               f' {real} init -q "$last"; kill -KILL $$;; esac\nexec {real} "$@"\n',
-    })  # fmt: skip
-    (tmp_path / "bin" / "git").chmod(0o755)
-    with monkeypatch.context() as path:
-        path.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
-        with pytest.raises(GitError, match="clone"):
-            prepare(plan, tmp_path / "plan.yaml", home=tmp_path / "home")
-    again = prepare(plan, tmp_path / "plan.yaml", home=tmp_path / "home")
-    assert again.base_commit == origin.resolve("main")
-
-
-def test_plans_of_one_name_have_a_clone_for_each_address(tmp_path: Path) -> None:
+def test_plans_of_one_name_have_a_mirror_for_each_address(tmp_path: Path) -> None:
     """Another `repo` in the plan means another repository."""
     for name in ("one", "two"):
         origin = new_repository(tmp_path / name, {"name.txt": name})
@@ -253,7 +231,7 @@ def test_plans_of_one_name_have_a_clone_for_each_address(tmp_path: Path) -> None
         assert ready.base_commit == origin.resolve("main")
 
 
-def test_a_clone_knows_the_branches_of_its_origin(tmp_path: Path) -> None:
+def test_a_mirror_knows_the_branches_of_its_remote(tmp_path: Path) -> None:
     """`base` may name any of them, and means what it is there now."""
     origin = new_repository(tmp_path / "origin")
     raw("git", "branch", "release", cwd=origin.path)

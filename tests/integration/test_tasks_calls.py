@@ -13,14 +13,12 @@ from celery.exceptions import TaskRevokedError
 from celery.exceptions import TimeoutError as CeleryTimeoutError
 from celery.result import AsyncResult
 
-from tests.cluster import Cluster, ready, running_cluster
+from tests.cluster import Cluster, databases, ready, running_cluster
 from tests.processes import until
 from vibe_tasks.errors import InputError
 
 
-@pytest.fixture(
-    scope="module", params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]
-)
+@pytest.fixture(scope="module", params=databases("sqlite"))
 def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """A worker with two processes, and a dispatcher."""
     with running_cluster(request, request.param) as made:

@@ -8,15 +8,13 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.cluster import Cluster, ready, running_cluster, said
+from tests.cluster import Cluster, databases, ready, running_cluster, said
 from tests.processes import until
 from vibe_tasks.flow import control
 from vibe_tasks.store import workers
 
 
-@pytest.fixture(
-    scope="module", params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]
-)
+@pytest.fixture(scope="module", params=databases("sqlite"))
 def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """A worker with two processes and a short heartbeat, and a dispatcher."""
     with running_cluster(request, request.param) as made:

@@ -11,12 +11,12 @@ import pytest
 from celery import chain, chord, group
 from celery.exceptions import ChordError
 
-from tests.cluster import Cluster, ready, running_cluster
+from tests.cluster import Cluster, databases, ready, running_cluster
 from tests.processes import until
 from vibe_tasks.flow.control import cancel_job
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+@pytest.fixture(scope="module", params=databases("postgres"))
 def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """A worker with two processes, and a dispatcher."""
     with running_cluster(request, request.param, measured=False) as made:

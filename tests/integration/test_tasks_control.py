@@ -10,15 +10,13 @@ import pytest
 from celery import group
 from celery.exceptions import ChordError, TaskRevokedError
 
-from tests.cluster import Cluster, ready, running_cluster
+from tests.cluster import Cluster, databases, ready, running_cluster
 from tests.processes import until
 from vibe_tasks.errors import InputError
 from vibe_tasks.store import events, lanes
 
 
-@pytest.fixture(
-    scope="module", params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]
-)
+@pytest.fixture(scope="module", params=databases("postgres"))
 def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """Two workers with two processes each, and two dispatchers."""
     with running_cluster(request, request.param) as made:

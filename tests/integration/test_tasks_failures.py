@@ -9,13 +9,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.cluster import Cluster, ready, running_cluster
+from tests.cluster import Cluster, databases, ready, running_cluster
 from tests.processes import until
 
 
-@pytest.fixture(
-    scope="module", params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]
-)
+@pytest.fixture(scope="module", params=databases("sqlite"))
 def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """A worker with two processes, and a dispatcher."""
     with running_cluster(request, request.param) as made:

@@ -9,7 +9,6 @@ import pytest
 
 from tests.repositories import new_repository, raw, write
 from vibe_tasks.errors import GitError, RepositoryError
-from vibe_tasks.workspace import git as module
 from vibe_tasks.workspace.git import ask, git, git_version, readable
 from vibe_tasks.workspace.repository import Repository
 
@@ -88,6 +87,5 @@ def test_an_old_git_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_a_git_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A dead network mount does not hold a worker for ever."""
     monkeypatch.setenv("PATH", installed(tmp_path / "bin", "exec sleep 600"))
-    monkeypatch.setattr(module, "_TIMEOUT", 0.2)
     with pytest.raises(GitError, match="did not end within"):
-        ask("fetch", cwd=tmp_path)
+        ask("fetch", cwd=tmp_path, timeout=0.2)

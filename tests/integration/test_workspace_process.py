@@ -129,19 +129,6 @@ def test_a_background_child_does_not_hold_us_up(shell: Any) -> None:
     assert gone(int(finished.output))
 
 
-def test_one_that_left_the_group_does_not_hold_us_up(shell: Any) -> None:
-    """A daemon with a session of its own that keeps the pipe open costs no time."""
-    script = f"import os,sys,time; os.setsid(); print(os.getpid(),flush=True); time.sleep({LONG})"
-    with ended_by_id() as processes:
-        finished = shell(
-            f'mkfifo ready; {sys.executable} -c "{script}" | tee ready & '
-            "read pid < ready; exit 5"
-        )  # fmt: skip
-        processes.append(psutil.Process(int(finished.output)))
-        assert finished.exit_code == 5
-        assert finished.seconds < 20
-
-
 def test_endless_output_is_bounded(shell: Any, tmp_path: Path) -> None:
     """Of 100 MB the first and the last part are kept, in memory and on disk."""
     tracked = psutil.Process()

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vibe_tasks.agents.agent import Answer
-from vibe_tasks.agents.command import LONGEST_SUMMARY, MOST_FINDINGS, CommandAgent, read_answer
+from vibe_tasks.agents.answer import LONGEST_SUMMARY, MOST_FINDINGS, read_answer
+from vibe_tasks.agents.command import CommandAgent
 
 KEYS = ("summary", "input_tokens", "output_tokens", "cost_usd", "verdict", "findings")
 VALUES = st.recursive(

@@ -32,9 +32,11 @@ def test_all_promised_commands_are_there() -> None:
     """Scripts rely on these names."""
     promised = (
         "run, demo, up, submit, status, jobs list, jobs show, jobs retry, jobs cancel, jobs claim, "
-        "jobs heartbeat, jobs complete, jobs fail, dlq list, "
-        "dlq retry, dlq discard, plans list, plans show, plans cancel, plans approve, "
-        "lanes list, lanes pause, lanes resume, lanes limit, workers list, "
+        "jobs heartbeat, jobs complete, jobs fail, dlq list, dlq retry, dlq discard, "
+        "plans list, plans show, plans cancel, plans approve, plans budget, "
+        "lanes list, lanes pause, lanes resume, lanes limit, cache stats, cache clear, "
+        "workers list, events handlers, "
+        "events forget, "
         "db upgrade, db downgrade, db check, db archive, config, doctor"
     )
     assert {" ".join(words) for words in COMMANDS} == set(promised.split(", "))

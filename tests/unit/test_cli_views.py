@@ -81,6 +81,7 @@ def test_the_head_counts() -> None:
         ({"job_status": "pending", "attempt": 0}, ("dev", "queued")),
         ({"job_status": "pending", "wait": 4.0}, ("dev", "again in 4.0 s")),
         ({"kind": "deploy", "job_status": "blocked"}, ("approval", "queued")),
+        ({"kind": "review", "seats": 3, "votes": 1}, ("review, 1 of 3 voted", "1.0 s")),
         ({"status": "dead"}, ("dead", "")),
     ],
 )
@@ -102,6 +103,9 @@ def test_a_task_says_where_it_stands(fields: dict[str, object], words: tuple[str
         (News(at=0, task="a", kind="dev", before="blocked", status="cancelled", why="by hand"),
          "dev cancelled: by hand"),
         (News(at=0, task="a", event="QA_FAILED", why="tests"), "qa failed: tests"),
+        (News(at=0, task="a", kind="review", before="processing", status="failed", attempt=2,
+              why="no verdict"), "review, attempt 2 failed: no verdict"),
+        (News(at=0, task="a", event="QA_DEGRADED", why="2 of 3"), "qa degraded: 2 of 3"),
         (News(at=0, task="a", event="DEPLOYED"), "deployed"),
         (News(at=0, task="a", event="SOMETHING_NEW"), ""),
     ],

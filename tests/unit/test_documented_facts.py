@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import json
 import re
@@ -15,6 +16,8 @@ import vibe_tasks
 from tests.documents import ROOT, blocks, table, text_of, words_in
 from vibe_tasks.agents import agent, recorded
 from vibe_tasks.errors import PermanentError, TransientError
+from vibe_tasks.escalation import ESCALATED_TYPES
+from vibe_tasks.events import Event, EventType
 from vibe_tasks.failures import PERMANENT_TYPES
 from vibe_tasks.flow.report import run_report
 from vibe_tasks.jobs import LANES, MOVES, JobStatus, NewJob
@@ -150,6 +153,18 @@ def test_lanes_and_schedule_are_documented():
     assert words_in([row[0] for row in rows]) == [*SCHEDULE]
     seconds = {"1 s": 1.0, "1 day": 86_400.0}
     assert [seconds[row[1]] for row in rows] == [entry["schedule"] for entry in SCHEDULE.values()]
+
+
+def test_events_are_documented():
+    """Each type has a place in the table, each field of an event too, and people are told of those
+    that the page says.
+    """
+    assert set(words_in([row[0] for row in table("docs/events.md", "event")])) == set(EventType)
+    named = words_in([row[0] for row in table("docs/events.md", "field of `Event`")])
+    assert named == [each.name for each in dataclasses.fields(Event)]
+    told = re.search(r"^Told are (.*?), each once", text_of("docs/events.md"), re.MULTILINE)
+    assert told is not None
+    assert set(words_in([told[1]])) == ESCALATED_TYPES
 
 
 def test_columns_of_dead_letters_are_documented():

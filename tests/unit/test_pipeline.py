@@ -12,6 +12,8 @@ LEGAL = {
     (JobKind.FIX, Outcome.DONE): JobKind.QA,
     (JobKind.QA, Outcome.PASSED): JobKind.DEPLOY,
     (JobKind.QA, Outcome.REJECTED): JobKind.FIX,
+    (JobKind.QA, Outcome.VOTING): JobKind.REVIEW,
+    (JobKind.QA, Outcome.UNDECIDED): None,
     (JobKind.DEPLOY, Outcome.CONFLICT): JobKind.FIX,
     (JobKind.DEPLOY, Outcome.DONE): None,
 }
@@ -21,10 +23,11 @@ LEGAL = {
 @pytest.mark.parametrize("outcome", list(Outcome))
 def test_each_end_has_one_next_job_or_is_refused(kind: JobKind, outcome: Outcome) -> None:
     """The whole table: what may end how, and what follows."""
-    if outcome is Outcome.EXHAUSTED:
+    if outcome is Outcome.EXHAUSTED and kind is not JobKind.REVIEW:
         step = step_after(kind, outcome, fix_round=0, max_fix_rounds=3)
         assert (step.next_job, step.status) == (None, TaskStatus.DEAD)
-        assert step.happenings == (EventType.JOB_DEAD, EventType.TASK_DEAD)
+        files = (EventType.FILE_FAILED,) if kind in {JobKind.DEV, JobKind.FIX} else ()
+        assert step.happenings == (*files, EventType.JOB_DEAD, EventType.TASK_DEAD)
     elif (kind, outcome) in LEGAL:
         step = step_after(kind, outcome, fix_round=0, max_fix_rounds=3)
         assert step.next_job == LEGAL[kind, outcome]
@@ -67,6 +70,13 @@ def test_every_task_comes_to_an_end(verdicts: list[bool], most: int) -> None:
         taken += 1
     assert status in {TaskStatus.DEPLOYED, TaskStatus.DEAD}
     assert taken <= 3 + 3 * most
+
+
+def test_too_few_votes_end_with_a_person() -> None:
+    """The qa job is the dead letter, whatever fix rounds are left."""
+    step = step_after(JobKind.QA, Outcome.UNDECIDED, fix_round=0, max_fix_rounds=3)
+    assert (step.next_job, step.status, step.dead_letter) == (None, TaskStatus.DEAD, True)
+    assert step.happenings == (EventType.QA_UNDECIDED, EventType.TASK_DEAD)
 
 
 def test_a_conflict_counts_as_a_fix_round() -> None:

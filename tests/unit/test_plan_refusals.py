@@ -434,6 +434,13 @@ def test_a_key_in_the_wrong_place_is_not_printed():
     assert "secret" not in str(error)
 
 
+def test_our_own_settings_cannot_be_asked_for():
+    """A plan that wants the ledger's password for its agent is refused, not ignored."""
+    agent = "command, argv: [python, agent.py], env: [A_KEY, VIBE_DATABASE_URL]"
+    error = refused(ONE.replace("command, argv: [python, agent.py]", agent))
+    assert error.key == "agents.mine.env[1]"
+
+
 def test_a_merged_key_is_blamed_where_it_stands():
     """What comes in by `<<` is reported on its own line, not on the merge's."""
     text = TASKS + "  - &first\n    id: a\n    title: A\n    effort: 9\n  - <<: *first\n    id: b\n"

@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vibe_tasks.priority import Priority, PriorityAssigner, parse_priority, priority_of_files
+from vibe_tasks.priority import (
+    Priority,
+    PriorityAssigner,
+    explain_priority,
+    parse_priority,
+    priority_of_files,
+    raised,
+)
 
 CRITICAL, HIGH, NORMAL, LOW = Priority.CRITICAL, Priority.HIGH, Priority.NORMAL, Priority.LOW
 
@@ -129,16 +136,56 @@ def test_the_assigner_sorts_and_counts():
     assert assigner.get_stats() == {"fix": 1, "critical": 1, "high": 0, "normal": 2, "low": 1}
 
 
-def test_the_critical_path_breaks_ties():
-    """Among equally urgent tasks the one that most others wait for in a row comes first."""
+def test_the_critical_path_is_raised():
+    """What is on it gains one level, never beyond CRITICAL; what somebody has stated stays."""
+    tasks = [
+        {"id": "alone", "effort": 5},
+        {"id": "end", "needs": ["middle"], "files": ["docs/a.md"]},
+        {"id": "middle", "needs": ["start"], "priority": "low"},
+        {"id": "start", "needs": [], "files": ["core.py"]},
+        {"id": "aside", "needs": ["start"], "effort": 1},
+    ]
+    levels = PriorityAssigner().assign_all(tasks)
+    assert levels == [NORMAL, NORMAL, LOW, CRITICAL, NORMAL]
+    assert [PriorityAssigner().assign_priority(task) for task in tasks][1] is LOW
+
+
+def test_the_heaviest_chain_breaks_ties():
+    """Among equally urgent tasks the one that begins the most work comes first, by effort."""
     tasks = [
         {"id": "alone"},
-        {"id": "end", "needs": ["middle"]},
-        {"id": "middle", "needs": ["start"]},
-        {"id": "start", "needs": []},
+        {"id": "hard", "effort": 4},
+        {"id": "short", "needs": []},
+        {"id": "after short", "needs": ["short"], "effort": 1},
+        {"id": "end", "needs": ["middle"], "effort": 5},
+        {"id": "middle", "needs": ["start"], "priority": "high"},
+        {"id": "start", "priority": "normal"},
     ]
     names = [task["id"] for task in PriorityAssigner().sort_by_priority(tasks)]
-    assert names == ["start", "middle", "alone", "end"]
+    assert names == ["middle", "end", "start", "hard", "short", "alone", "after short"]
+
+
+@given(st.sampled_from(list(Priority)))
+def test_raising_is_by_one_level_at_most(level):
+    """Nothing but fixes goes before what is critical."""
+    assert raised(level) == (level if level <= CRITICAL else level - 1)
+
+
+@pytest.mark.parametrize(
+    ("files", "options", "words"),
+    [
+        ((), {}, "no files named"),
+        (("src/a.py", "src/core.py"), {}, "by src/core.py"),
+        (("src/a.py",), {"critical": True, "ahead": 7},
+         "by src/a.py (normal), raised: on the critical path, effort 7 waits for it in a row"),
+        (("core.py",), {"critical": True}, "by core.py, on the critical path"),
+        (("core.py",), {"stated": "low", "critical": True}, "stated in the plan"),
+        ((), {"critical": True}, "no files named (normal), raised: on the critical path"),
+    ],
+)  # fmt: skip
+def test_a_priority_is_explained(files, options, words):
+    """In words that name the file, the path and what waits."""
+    assert explain_priority(files, **options) == words
 
 
 def test_a_task_of_the_wrong_shape_is_refused():

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vibe_tasks.errors import SettingsError
-from vibe_tasks.settings import Settings, masked, read_settings
+from vibe_tasks.masking import MASK, masked
+from vibe_tasks.settings import Settings, read_settings
 
 
 def read(environ: dict[str, str] | None = None, toml: dict[str, object] | None = None) -> Settings:
@@ -83,6 +84,7 @@ def test_a_list_is_split_at_commas() -> None:
     """Spaces and empty parts mean nothing; the file may give a list."""
     assert read({"VIBE_IMPORTS": " a.b , c,"}).imports == ("a.b", "c")
     assert read({}, {"imports": ["a", "b"]}).imports == ("a", "b")
+    assert read({"VIBE_AGENT_ENV": "A_KEY, B_KEY"}).agent_env == ("A_KEY", "B_KEY")
 
 
 def test_variables_for_agents_are_no_settings() -> None:
@@ -99,6 +101,38 @@ def test_variables_for_agents_are_no_settings() -> None:
 def test_passwords_are_masked(value: object, shown: object) -> None:
     """`vibe settings` may be shown to anybody."""
     assert masked(value) == shown
+
+
+def test_secrets_are_shown_to_nobody() -> None:
+    """A webhook's path lets anybody post there; the secret signs what is posted."""
+    webhook, secret = "https://hooks.test:8443/services/T0/B1?key=x", "shared with the receiver"
+    settings, listing = read_settings(
+        {"VIBE_ESCALATION_WEBHOOK": webhook, "VIBE_ESCALATION_SECRET": secret}, {}
+    )
+    assert (settings.escalation_webhook, settings.escalation_secret) == (webhook, secret)
+    shown = {each.name: each.value for each in listing}
+    assert shown["escalation_webhook"] == "https://hooks.test:8443/***"
+    assert shown["escalation_secret"] == MASK
+    assert {each.name: each.value for each in read_settings({}, {})[1]}["escalation_secret"] == ""
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["hooks.test/secret-path", "ftp://hooks.test/secret-path", "https:///secret-path",
+     "https://h:x/secret-path", "https://h/secret-path with space", "https://u:p@h/secret-path",
+     "https://h/secret-path\x7f"],
+)  # fmt: skip
+def test_a_webhook_is_an_address(given: str) -> None:
+    """What cannot be posted to is refused at the start, and its path is not shown."""
+    with pytest.raises(SettingsError, match="VIBE_ESCALATION_WEBHOOK: use https") as caught:
+        read({"VIBE_ESCALATION_WEBHOOK": given})
+    assert "secret-path" not in str(caught.value)
+
+
+def test_an_escalation_command_is_a_command_line() -> None:
+    """An open quote is refused at the start, not when somebody is to be told."""
+    with pytest.raises(SettingsError, match="VIBE_ESCALATION_COMMAND: not a command line"):
+        read({"VIBE_ESCALATION_COMMAND": "notify 'me"})
 
 
 def test_a_refused_url_does_not_show_its_password() -> None:

@@ -8,22 +8,30 @@ from pathlib import Path
 
 import pytest
 
-from vibe_tasks.workspace.environment import child_environment
+from vibe_tasks.workspace.environment import ALLOWED, child_environment
 
 
-def test_our_settings_and_secrets_stay_with_us() -> None:
-    """A child sees none of our settings, nor what would redirect its git or Python."""
+def test_only_what_is_known_or_named_is_handed_on() -> None:
+    """A child sees a few harmless variables and those named; no key that nobody gave it."""
     base = {
-        "VIBE_API_TOKEN": "secret", "CELERY_BROKER_URL": "x", "GIT_DIR": "x", "VIRTUAL_ENV": "x",
-        "PYTHONHOME": "x", "FORKED_BY_MULTIPROCESSING": "1", "HOME": "/h", "LLM_KEY": "k",
+        "AWS_SECRET_ACCESS_KEY": "s", "PYTHONPATH": "x", "GIT_DIR": "x", "SSH_AUTH_SOCK": "x",
+        "LLM_KEY": "k", "HOME": "/h", "LC_TIME": "C", "https_proxy": "p", "SSL_CERT_FILE": "c",
     }  # fmt: skip
-    child = child_environment(base, extra={})
-    assert set(child) == {"HOME", "LLM_KEY", "PATH"}
+    child = child_environment(base, extra={}, allowed=["LLM_KEY", "MISSING"])
+    assert set(child) == {"HOME", "LC_TIME", "LLM_KEY", "PATH", "SSL_CERT_FILE", "https_proxy"}
+
+
+def test_our_own_settings_stay_with_us() -> None:
+    """A plan that names our settings, passwords among them, does not get them."""
+    base = {"VIBE_DATABASE_URL": "s", "CELERY_BROKER_URL": "s"}
+    assert set(child_environment(base, extra={}, allowed=base)) == {"PATH"}
 
 
 def test_what_the_caller_adds_wins() -> None:
-    """Variables given by name are set, ours included."""
-    child = child_environment({"VIBE_KIND": "old", "A": "1"}, extra={"VIBE_KIND": "dev", "A": "2"})
+    """Variables given by value are set, ours included."""
+    child = child_environment(
+        {"VIBE_KIND": "old", "A": "1"}, extra={"VIBE_KIND": "dev", "A": "2"}, allowed=["A"]
+    )
     assert (child["VIBE_KIND"], child["A"]) == ("dev", "2")
 
 
@@ -38,3 +46,9 @@ def test_an_embedded_interpreter_adds_nothing(monkeypatch: pytest.MonkeyPatch) -
     """Where Python does not know its own program, PATH stays as it is."""
     monkeypatch.setattr(sys, "executable", "")
     assert child_environment({"PATH": "/a"}, extra={})["PATH"] == "/a"
+
+
+def test_the_page_names_every_variable() -> None:
+    """Whoever misses a variable finds in the documents which ones are handed on."""
+    page = (Path(__file__).parents[2] / "docs" / "isolation.md").read_text(encoding="utf-8")
+    assert [name for name in ALLOWED if f"`{name}`" not in page and not name.islower()] == []

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import io
 import re
+from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vibe_tasks.workspace.output import Kept, readable_text
+from vibe_tasks.workspace.output import Kept, Lines, readable_text
 
 
 @given(chunks=st.lists(st.binary(max_size=40)), limit=st.integers(0, 60))
@@ -50,3 +51,15 @@ def test_text_can_be_stored_anywhere(output: bytes) -> None:
     """Bad UTF-8 and NUL are replaced: every database and encoder takes the text."""
     text = readable_text(bytearray(output))
     assert not re.search("[\0\ud800-\udfff]", text)
+
+
+@given(text=st.binary(max_size=200), cuts=st.lists(st.integers(0, 200)), longest=st.integers(1, 9))
+def test_lines_do_not_depend_on_how_they_came(text: bytes, cuts: list[int], longest: int) -> None:
+    """Each line is heard once and in order, cut at the limit, the last one without a line feed."""
+    places = [0, *sorted(cut for cut in cuts if cut < len(text)), len(text)]
+    lines, heard = Lines(longest=longest), []
+    for begin, end in pairwise(places):
+        heard += lines.add(text[begin:end])
+    heard += lines.close()
+    expected = text.split(b"\n") if not text.endswith(b"\n") else text[:-1].split(b"\n")
+    assert heard == [readable_text(bytearray(line[:longest])) for line in expected if text]

@@ -1,1 +1,1 @@
-"""Running agents: the command and recorded kinds. Touches child processes, nothing else."""
+"""Running agents: programs, known ones among them, language models and recordings."""

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from vibe_tasks.agents.report import rendered
 from vibe_tasks.errors import PermanentError, TransientError
+from vibe_tasks.workspace.surroundings import Machine
 
 TRANSIENT_EXIT = 75
 """`EX_TEMPFAIL` of sysexits.h: the other side may answer later."""
@@ -86,13 +87,15 @@ class Assignment:
         fix_round: 0 before the first failed QA, then 1, 2, …
         prompt: What the task asks for, without the report.
         task: The whole task of the plan, as JSON values.
-        report: The QA report or merge conflict that a fix answers, as JSON values.
+        report: The QA report or merge conflict that a fix answers, as JSON values; for a review
+            what the checks said.
         worktree: Where the agent works; its changes are committed for it.
         plan_dir: Folder of the plan file.
         scratch: Existing folder outside the worktree, for the task file and the log.
         timeout: Seconds the agent may take.
         idle_timeout: Seconds without a word from it after which it counts as hung; None: none.
         attendant: Hears what it says while it works, and may end it.
+        machine: What this machine adds to the surroundings of programs.
     """
 
     job_id: str
@@ -110,11 +113,12 @@ class Assignment:
     timeout: float
     idle_timeout: float | None = None
     attendant: Attendant = NOBODY
+    machine: Machine = field(default_factory=Machine)
 
     @property
     def full_prompt(self) -> str:
-        """The prompt, followed by the report in words where there is one."""
-        if self.report is None:
+        """The prompt, followed for a fix by the report in words; a review's prompt has it."""
+        if self.report is None or self.kind == "review":
             return self.prompt
         return f"{self.prompt.rstrip()}\n\n{rendered(self.report)}"
 

@@ -5,29 +5,13 @@ The environment, the exit codes and the last line of output are what users' prog
 
 from __future__ import annotations
 
-import json
-import math
-import os
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from vibe_tasks.agents.agent import Answer, Assignment, check_exit
-from vibe_tasks.errors import TransientError
-from vibe_tasks.failures import bounded
-from vibe_tasks.workspace.environment import child_environment
-from vibe_tasks.workspace.process import Finished, run
-
-LONGEST_SUMMARY = 4_000
-"""Characters kept of a summary, and of each finding."""
-
-MOST_FINDINGS = 100
-"""Findings kept of one review."""
-
-LARGEST_COUNT = 2**53
-"""Above this no count of tokens is believed; also the largest whole number JSON keeps exactly."""
-
-LONGEST_COMPLAINT = 1_500
-"""Characters of a failed agent's output that go into the error; its log has the rest."""
+from vibe_tasks.agents.agent import AgentEvent, Answer, Assignment, Attendant, check_exit
+from vibe_tasks.agents.answer import amount, count, json_object, read_answer, text
+from vibe_tasks.agents.program import UNBOUND, Start, check_end, complaint, run_program
+from vibe_tasks.plan_specs import Surroundings
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +20,11 @@ class CommandAgent:
 
     Attributes:
         argv: Program and arguments; `{plan_dir}` in them stands for the plan file's folder.
+        surroundings: What it is given and held to.
     """
 
     argv: tuple[str, ...]
+    surroundings: Surroundings = UNBOUND
 
     def __post_init__(self) -> None:
         if not self.argv or not self.argv[0]:
@@ -46,100 +32,32 @@ class CommandAgent:
 
     def work(self, assignment: Assignment) -> Answer:
         """Run the program to its end and read what it says."""
-        task_file = assignment.scratch / "task.json"
-        task_file.write_text(json.dumps(_described(assignment), indent=2) + "\n", encoding="utf-8")
-        finished = run(
-            [part.replace("{plan_dir}", str(assignment.plan_dir)) for part in self.argv],
-            cwd=assignment.worktree,
-            env=child_environment(os.environ, extra=_variables(assignment, str(task_file))),
-            timeout=assignment.timeout,
-            stdin=assignment.full_prompt,
-            log=assignment.scratch / "agent.log",
-        )
-        _check(finished, assignment.timeout)
+        argv = [part.replace("{plan_dir}", str(assignment.plan_dir)) for part in self.argv]
+        finished = run_program(
+            Start(argv=argv, stdin=assignment.full_prompt), assignment, self.surroundings,
+            hear=_passing_on(assignment.attendant),
+        )  # fmt: skip
+        code = check_end(finished)
+        check_exit(code, complaint(finished))
         return read_answer(finished.stdout_tail)
 
 
-def read_answer(stdout: str) -> Answer:
-    """What the last line of an agent's standard output says, where it is a JSON object.
+def _passing_on(attendant: Attendant) -> Callable[[str], None]:
+    """Tell the attendant what lines that are JSON objects say: any of them may be the last."""
 
-    An agent is not trusted: values of a wrong type, negative ones and numbers beyond reason
-    count as not given, long texts are cut.
-    """
-    said = _last_object(stdout)
-    findings = said.get("findings")
-    verdict = said.get("verdict")
-    return Answer(
-        summary=_text(said.get("summary")),
-        input_tokens=_count(said.get("input_tokens")),
-        output_tokens=_count(said.get("output_tokens")),
-        cost_usd=_amount(said.get("cost_usd")),
-        verdict=verdict if verdict in ("pass", "fail") else None,
-        findings=_findings(findings) if isinstance(findings, list) else (),
-    )
+    def hear(line: str) -> None:
+        said = json_object(line)
+        if not said.keys() & {"summary", "input_tokens", "output_tokens", "cost_usd"}:
+            return
+        summary = text(said.get("summary"))
+        attendant.heard(
+            AgentEvent(
+                kind="message" if summary else "usage",
+                text=summary,
+                input_tokens=count(said["input_tokens"]) if "input_tokens" in said else None,
+                output_tokens=count(said["output_tokens"]) if "output_tokens" in said else None,
+                cost_usd=amount(said["cost_usd"]) if "cost_usd" in said else None,
+            )
+        )
 
-
-def _described(assignment: Assignment) -> dict[str, object]:
-    """The content of the task file."""
-    return {
-        "job_id": assignment.job_id,
-        "plan": assignment.plan,
-        "kind": assignment.kind,
-        "attempt": assignment.attempt,
-        "fix_round": assignment.fix_round,
-        "task": dict(assignment.task),
-        "report": None if assignment.report is None else dict(assignment.report),
-    }
-
-
-def _variables(assignment: Assignment, task_file: str) -> dict[str, str]:
-    return {
-        "VIBE_JOB_ID": assignment.job_id,
-        "VIBE_PLAN": assignment.plan,
-        "VIBE_TASK_ID": assignment.task_id,
-        "VIBE_KIND": assignment.kind,
-        "VIBE_ATTEMPT": str(assignment.attempt),
-        "VIBE_FIX_ROUND": str(assignment.fix_round),
-        "VIBE_TASK_FILE": task_file,
-    }
-
-
-def _check(finished: Finished, timeout: float) -> None:
-    """Raise what the end of the program means, with the end of what it said."""
-    said = finished.output.strip()[-LONGEST_COMPLAINT:]
-    if finished.timed_out or finished.exit_code is None:
-        text = f"agent did not end within {timeout:g} s"
-        raise TransientError(f"{text}: {said}" if said else text)
-    check_exit(finished.exit_code, said)
-
-
-def _last_object(stdout: str) -> Mapping[str, object]:
-    lines = stdout.rstrip().split("\n")
-    if not lines[-1].lstrip().startswith("{"):
-        return {}
-    try:
-        said = json.loads(lines[-1])
-    except (ValueError, RecursionError):  # RecursionError: brackets nested without end
-        return {}
-    return said if isinstance(said, dict) else {}
-
-
-def _findings(values: list[object]) -> tuple[str, ...]:
-    texts = (_text(v if isinstance(v, str) else json.dumps(v)) for v in values[:MOST_FINDINGS])
-    return tuple(text for text in texts if text)
-
-
-def _text(value: object) -> str:
-    return bounded(value).strip()[:LONGEST_SUMMARY] if isinstance(value, str) else ""
-
-
-def _count(value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        return 0
-    return value if 0 <= value <= LARGEST_COUNT else 0
-
-
-def _amount(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return 0.0
-    return float(value) if 0 <= value <= LARGEST_COUNT and math.isfinite(value) else 0.0
+    return hear

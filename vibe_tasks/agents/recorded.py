@@ -26,6 +26,7 @@ from pydantic import (
 )
 
 from vibe_tasks.agents.agent import Answer, Assignment, check_exit
+from vibe_tasks.agents.confined import RefusedError, parts_of
 from vibe_tasks.errors import PermanentError, TransientError
 
 Count = Annotated[int, Field(ge=0)]
@@ -201,11 +202,10 @@ def inside(worktree: Path, path: str) -> Path:
     Raises:
         PermanentError: It is absolute, has `..`, goes through a symbolic link or into `.git`.
     """
-    parts = path.split("/")
-    if "\0" in path or any(part in {"", ".", ".."} for part in parts):
-        raise PermanentError(f"recorded path {path!r} is not a plain path inside the worktree")
-    if any(part.lower() == ".git" for part in parts):
-        raise PermanentError(f"recorded path {path!r} belongs to git")
+    try:
+        parts = parts_of(path)
+    except RefusedError as error:
+        raise PermanentError(f"recorded {error}") from error
     place = worktree
     for part in parts[:-1]:
         place /= part

@@ -25,13 +25,20 @@ def rendered(report: Mapping[str, object]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def checks_in_words(checks: Sequence[object]) -> str:
+    """What the checks said: the failed ones with their output, the passed ones by name."""
+    return "\n\n".join(_check(item) for item in checks)
+
+
 def _check(item: object) -> str:
     if not isinstance(item, Mapping) or "command" not in item:
         return _value(item)
     command = item["command"]
     if item.get("passed"):
         return f"This check passed: {command}"
-    if item.get("timed_out"):
+    if item.get("why") and not item.get("timed_out"):
+        how = f"was ended because it {item['why']}"
+    elif item.get("timed_out"):
         how = f"did not end in time ({_seconds(item.get('seconds'))})"
     else:
         how = f"failed with exit code {item.get('exit_code')}"

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryFile
 
 import click
 
 from vibe_tasks.cli.commands import Command
+from vibe_tasks.cli.doctor_agents import known_agents
+from vibe_tasks.cli.finding import Finding
 from vibe_tasks.cli.ledger import ledger_exists, look_into_ledger, place
 from vibe_tasks.cli.printing import json_option, print_json, span
 from vibe_tasks.cli.servers import stack_answers
@@ -17,7 +19,7 @@ from vibe_tasks.cli.waiting import unserved
 from vibe_tasks.cli.workers import registry
 from vibe_tasks.errors import InputError
 from vibe_tasks.jobs import LANES
-from vibe_tasks.settings import masked
+from vibe_tasks.masking import masked
 from vibe_tasks.store.stats import get_queue_stats
 from vibe_tasks.store.version import SCHEMA_VERSION
 from vibe_tasks.store.watching import oldest_unsent
@@ -37,41 +39,28 @@ SLOW_DISPATCHER = 10.0
 """Seconds; a dispatcher that lives sends what is due within one."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """The outcome of one check.
-
-    Attributes:
-        check: What was looked at.
-        ok: Whether it is as it must be.
-        text: What was found.
-        mend: What to do about it; with `ok` this is a warning, empty where nothing is wrong.
-    """
-
-    check: str
-    ok: bool
-    text: str
-    mend: str = ""
-
-
-@click.command(cls=Command, example="vibe doctor")
+@click.command(cls=Command, example="vibe doctor --agents")
+@click.option("--agents", is_flag=True, help="Look for known coding agents too, and start each.")
 @json_option
 @click.pass_context
-def doctor(ctx: click.Context, as_json: bool) -> None:
+def doctor(ctx: click.Context, agents: bool, as_json: bool) -> None:
     """Check settings, home, git, ledger, broker, workers and dispatcher.
 
     Each check is one line, with the mend where something is wrong; then the exit code is 1.
     A warning, of jobs that wait while no stack runs, leaves it at 0.
     """
     findings = list(examine())
+    if agents and findings[0].ok:  # without settings nothing is known of an agent's surroundings
+        findings += known_agents()
     if as_json:
         print_json([asdict(each) for each in findings])
     else:
+        width = max(11, *(len(each.check) for each in findings))
         for each in findings:
             sign = "BAD " if not each.ok else "warn" if each.mend else "ok  "
-            click.echo(f"{sign} {each.check:<11} {each.text}")
+            click.echo(f"{sign} {each.check:<{width}} {each.text}")
             if each.mend:
-                click.echo(f"     {'':<11} mend: {each.mend}")
+                click.echo(f"     {'':<{width}} mend: {each.mend}")
     ctx.exit(0 if all(each.ok for each in findings) else 1)
 
 

@@ -35,8 +35,9 @@ LISTED = (
 )  # fmt: skip
 """What a listing tells of a job; `show` tells everything."""
 
-KINDS = ("dev", "qa", "fix", "deploy", "call", "follow")
-"""What a job may be; `follow` applies what comes after a call where that is no single job."""
+KINDS = ("dev", "qa", "review", "fix", "deploy", "call", "follow", "event")
+"""What a job may be; `follow` applies what comes after a call where that is no single job, `event`
+tells a handler of an event."""
 
 limit_option = click.option(
     "--limit", type=click.IntRange(1, 100_000), default=100, show_default=True,

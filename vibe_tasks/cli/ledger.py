@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from vibe_tasks.errors import UnavailableError, UnknownJobError
-from vibe_tasks.settings import masked
+from vibe_tasks.masking import masked
 from vibe_tasks.store.engine import DATABASE_ERRORS, Database, open_database
 from vibe_tasks.store.version import create
 from vibe_tasks.tasks import resources

@@ -122,6 +122,10 @@ def stage(task: TaskView) -> str:
     what = f"fix {task.fix_round}" if task.kind == JobKind.FIX else str(task.kind)
     if task.kind == JobKind.DEPLOY and task.job_status == JobStatus.BLOCKED:
         return "approval"
+    if task.job_status == JobStatus.BLOCKED:
+        return "waits for you"
+    if task.kind == JobKind.REVIEW and task.seats:
+        return f"review, {task.votes} of {task.seats} voted"
     if task.attempt is not None and task.attempt > 1:
         return f"{what}, attempt {task.attempt}"
     return what

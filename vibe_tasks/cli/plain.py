@@ -14,8 +14,11 @@ EVENTS = {
     EventType.FILE_COMPLETED: "committed",
     EventType.QA_PASSED: "qa passed",
     EventType.QA_FAILED: "qa failed",
+    EventType.QA_DEGRADED: "qa degraded",
+    EventType.QA_UNDECIDED: "qa undecided",
     EventType.MERGE_CONFLICT: "does not merge",
     EventType.DEPLOYED: "deployed",
+    EventType.ROLLED_BACK: "merge taken back",
     EventType.TASK_DEAD: "dead",
     EventType.TASK_BLOCKED: "blocked by a task that it needs",
 }
@@ -69,9 +72,12 @@ def told(news: News) -> str:
         return f"{what} started{again}"
     if news.before == JobStatus.PROCESSING and news.status == JobStatus.PENDING:
         return _because(f"{what}{again} goes back to be tried again", news.why)
-    if news.status == JobStatus.CANCELLED:
-        return _because(f"{what} cancelled", news.why)
-    return ""
+    if news.before == JobStatus.PROCESSING and news.status == JobStatus.BLOCKED:
+        return _because(f"{what} waits for a person", news.why)
+    ends = {JobStatus.CANCELLED.value: f"{what} cancelled"}
+    if news.kind == JobKind.REVIEW:  # of other jobs an event tells it
+        ends[JobStatus.FAILED] = f"{what}{again} failed"
+    return _because(ends[news.status], news.why) if news.status in ends else ""
 
 
 def _because(words: str, why: str) -> str:

@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from vibe_tasks.cli.approval import approve
+from vibe_tasks.cli.budget import budget
 from vibe_tasks.cli.commands import Group
 from vibe_tasks.cli.jobs import limit_option
 from vibe_tasks.cli.ledger import look_into_ledger, place
@@ -23,8 +25,9 @@ from vibe_tasks.cli.printing import (
 from vibe_tasks.cli.program import program
 from vibe_tasks.cli.report import print_report, report_of
 from vibe_tasks.flow import control
-from vibe_tasks.store import outbox, watching
+from vibe_tasks.masking import masked
 from vibe_tasks.store import plans as rows
+from vibe_tasks.store import watching
 from vibe_tasks.store.watching import plan_board
 from vibe_tasks.tasks import resources
 
@@ -37,6 +40,9 @@ def plans() -> None:
     """
 
 
+plans.add_command(budget)
+
+
 @plans.command("list", example="vibe plans list")
 @limit_option
 @json_option
@@ -46,7 +52,9 @@ def list_(limit: int, as_json: bool) -> None:
         found = rows.list_plans(connection, limit=limit)
         counts = {row["id"]: rows.task_counts(connection, row["id"]) for row in found}
     if as_json:
-        print_json([{**row, "tasks": counts[row["id"]]} for row in found])
+        print_json(
+            [{**row, "remote": masked(row["remote"]), "tasks": counts[row["id"]]} for row in found]
+        )
         return
     print_table(
         ("PLAN", "STATUS", "DEPLOYED", "STARTED", "BRANCH", "REPOSITORY"),
@@ -63,16 +71,18 @@ def list_(limit: int, as_json: bool) -> None:
 @click.argument("plan")
 @json_option
 def show(plan: str, as_json: bool) -> None:
-    """Show a plan's tasks and its report."""
+    """Show a plan's tasks, why each has its priority, and its report."""
     lease = resources.settings().lease_seconds
     with look_into_ledger() as ledger:
         with ledger.read() as connection:
             found = rows.find_plan(connection, plan)
             board = plan_board(connection, found["id"])
+            reasons = watching.priorities_of(connection, found["id"])
             working = bool(watching.workers_online(connection, lease=lease))
         report = report_of(ledger, found["id"])
     if as_json:
-        print_json({"id": found["id"], "workers_online": working, **report})
+        tasks = [{**task, **reasons[task["id"]]} for task in report["tasks"]]
+        print_json({"id": found["id"], "workers_online": working, **report, "tasks": tasks})
         return
     print_table(
         ("TASK", "STAGE", "TIME", "FIXES", "JOB", "WHAT"),
@@ -83,6 +93,12 @@ def show(plan: str, as_json: bool) -> None:
         ],
         empty="no tasks",
     )  # fmt: skip
+    click.echo()
+    print_table(
+        ("TASK", "PRIORITY", "WHY"),
+        [(name, why["priority"], why["priority_why"]) for name, why in reasons.items()],
+        empty="no tasks",
+    )
     click.echo()
     print_report(report, repo=found["repo"])
     if found["status"] == "running" and not working:
@@ -103,20 +119,7 @@ def cancel(plan: str, reason: str, as_json: bool) -> None:
         click.echo(f"plan {plan} is cancelled, {counted(count, 'job')} with it")
 
 
-@plans.command(example="vibe plans approve todo-api\nvibe plans approve todo-api store")
-@click.argument("plan")
-@click.argument("task", required=False)
-@json_option
-def approve(plan: str, task: str | None, as_json: bool) -> None:
-    """Let deploys go on that wait for a person: of one TASK, or all that wait now."""
-    with look_into_ledger() as ledger:
-        following = control.approve(ledger, plan, task)
-        with ledger.begin() as connection:  # the dispatcher sends them
-            outbox.give_back(connection, [each.id for each in following])
-    if as_json:
-        print_json({"plan": plan, "approved": [each.id for each in following]})
-    else:
-        click.echo(f"approved {counted(len(following), 'deploy')} of {plan}")
+plans.add_command(approve)
 
 
 def _go_on(source: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import click
@@ -12,10 +11,11 @@ from vibe_tasks.cli.printing import counted, one_line, short_id, span
 from vibe_tasks.cli.program import program
 from vibe_tasks.errors import GitError, RepositoryError
 from vibe_tasks.flow.report import run_report
+from vibe_tasks.flow.workplace import repository_of
 from vibe_tasks.pipeline import TaskStatus
 from vibe_tasks.store.engine import Database
 from vibe_tasks.store.plans import plan_heading
-from vibe_tasks.workspace.repository import Repository
+from vibe_tasks.tasks import resources
 
 MOST_NAMED = 5
 """Dead letters that the line about mending them names."""
@@ -34,7 +34,7 @@ def report_of(ledger: Database, plan_id: str) -> dict[str, Any]:
         plan = plan_heading(connection, plan_id)
         try:
             commit = _tip(plan)
-        except (RepositoryError, GitError):  # the plan may be older than its repository
+        except (RepositoryError, GitError, OSError):  # the plan may be older than its repository
             commit = None
         return run_report(connection, plan_id, commit=commit)
 
@@ -45,7 +45,7 @@ def _tip(plan: Mapping[str, Any]) -> str | None:
     """
     if plan["status"] == "replaced" and plan["branch"] == f"vibe/{plan['name']}":
         return None
-    return Repository.open(Path(plan["repo"])).branch_commit(plan["branch"])
+    return repository_of(plan, resources.home()).glance(plan["branch"])
 
 
 def print_report(report: dict[str, Any], *, repo: str) -> None:
@@ -65,7 +65,20 @@ def print_report(report: dict[str, Any], *, repo: str) -> None:
             f"  agents  {tokens['input']} tokens in, {tokens['output']} out, "
             f"{report['cost_usd']:.4f} USD"
         )
+    if words := _votes(report):
+        click.echo(f"  reviews {words}")
     _print_dead(report)
+
+
+def _votes(report: dict[str, Any]) -> str:
+    """How often reviewers decided, and how often not all of them voted; empty without any."""
+    runs = [task["consensus"] for task in report["tasks"] if "consensus" in task]
+    if not runs:
+        return ""
+    total = {name: sum(run[name] for run in runs) for name in ("runs", "degraded", "undecided")}
+    parts = [counted(total["runs"], "run")]
+    parts += [f"{total[name]} {name}" for name in ("degraded", "undecided") if total[name]]
+    return ", ".join(parts)
 
 
 def _jobs(report: dict[str, Any]) -> str:

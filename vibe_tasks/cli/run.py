@@ -26,15 +26,17 @@ from vibe_tasks.cli.program import program
 from vibe_tasks.cli.report import print_report, report_of
 from vibe_tasks.cli.served_lanes import served_lanes
 from vibe_tasks.cli.servers import stack_answers
+from vibe_tasks.cli.telling import until_told
 from vibe_tasks.cli.watching import View, watch
 from vibe_tasks.errors import SettingsError
-from vibe_tasks.flow.plan_source import on_path, read_plan
+from vibe_tasks.flow.plan_source import no_library, on_path, read_plan
 from vibe_tasks.flow.submission import Prepared, Submission, prepare, submit_plan
-from vibe_tasks.settings import masked
+from vibe_tasks.masking import masked
 from vibe_tasks.store import outbox
 from vibe_tasks.store.engine import Database
 from vibe_tasks.store.watching import newest
 from vibe_tasks.tasks import resources
+from vibe_tasks.workspace.sandbox import unavailable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +123,13 @@ def carry_out(wanted: Run) -> dict[str, Any]:
     # Workers elsewhere, or of another shell, have a PATH of their own.
     ours = not resources.settings().broker_url and not stack_answers()
     plan = (
-        read_plan(wanted.source, agent=wanted.agent, has_program=on_path)
+        read_plan(
+            wanted.source,
+            agent=wanted.agent,
+            has_program=on_path,
+            no_sandbox=unavailable,
+            no_chat=no_library,
+        )
         if ours
         else read_plan(wanted.source, agent=wanted.agent)
     )
@@ -138,7 +146,7 @@ def carry_out(wanted: Run) -> dict[str, Any]:
     if wanted.as_json:
         print_json(report)
     else:
-        print_report(report, repo=str(prepared.repository.path))
+        print_report(report, repo=prepared.repository.place)
     return report
 
 
@@ -177,6 +185,11 @@ def _work_off(ledger: Database, prepared: Prepared, wanted: Run) -> Submission:
                     ledger, submission.plan_id, prepared.plan.name,
                     view=view, poll=poll, interruption=interruption,
                 )  # fmt: skip
+                if poll is not _nothing:  # a deployment goes on without us
+                    until_told(
+                        ledger, submission.plan_id,
+                        view=view, poll=poll, interruption=interruption,
+                    )  # fmt: skip
         except KeyboardInterrupt:
             view.say("stopping; Ctrl-C again stops at once")
             raise
@@ -227,5 +240,5 @@ def _introduce(prepared: Prepared, submission: Submission) -> None:
     how = "going on with" if submission.resumed else "plan"
     note(
         f"{how} {plan.name}: {counted(len(plan.tasks), 'task')}, "
-        f"branch {prepared.branch} in {prepared.repository.path}"
+        f"branch {prepared.branch} in {prepared.repository.place}"
     )

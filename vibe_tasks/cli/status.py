@@ -12,9 +12,11 @@ from vibe_tasks.cli.commands import Command
 from vibe_tasks.cli.interruption import Interruption
 from vibe_tasks.cli.ledger import look_into_ledger, place
 from vibe_tasks.cli.printing import json_option, print_json, print_table, span
+from vibe_tasks.cli.shared import breaker_values, cache_line, print_breakers
 from vibe_tasks.cli.waiting import Unserved, unserved
 from vibe_tasks.cli.workers import print_workers, registry
 from vibe_tasks.jobs import JobStatus
+from vibe_tasks.store import breakers, result_cache
 from vibe_tasks.store.engine import Database
 from vibe_tasks.store.stats import get_queue_stats
 from vibe_tasks.store.watching import oldest_unsent
@@ -29,7 +31,7 @@ LOOK = 1.0
 @click.option("--watch", is_flag=True, help="Show it again every second until Ctrl-C.")
 @json_option
 def status(watch: bool, as_json: bool) -> None:
-    """Show jobs by lane and status, the age of the oldest due one, and the workers.
+    """Show jobs by lane and status, the age of the oldest due one, workers, breakers and cache.
 
     Warns of lanes with due jobs that no worker serves.
     """
@@ -54,6 +56,9 @@ def figures(ledger: Database) -> dict[str, Any]:
         stats = get_queue_stats(connection)
         rows = list_workers(connection)
         unsent = oldest_unsent(connection)
+        window = resources.settings().breaker_window_seconds
+        standing = breakers.states(connection, window=window)
+        cached = result_cache.counts(connection)
     workers = registry(rows, lease=resources.settings().lease_seconds)
     return {
         "lanes": {
@@ -67,6 +72,8 @@ def figures(ledger: Database) -> dict[str, Any]:
         "dead_letters": stats.dead_letters,
         "oldest_unsent_seconds": unsent,
         "workers": workers,
+        "breakers": [breaker_values(each) for each in standing],
+        "cache": cached.to_json(),
         "unserved_lanes": [asdict(each) for each in unserved(stats, workers)],
     }
 
@@ -84,6 +91,9 @@ def _print(found: Mapping[str, Any]) -> None:
     click.echo(f"dead letters: {found['dead_letters']}")
     click.echo()
     print_workers(found["workers"])
+    print_breakers(found["breakers"])
+    if found["cache"]["hits"] + found["cache"]["misses"]:
+        click.echo(f"\ncache: {cache_line(found['cache'])}")
     embedded = not resources.settings().broker_url
     for each in (Unserved(**values) for values in found["unserved_lanes"]):
         click.echo(f"warning: {each.text()}: {each.mend(embedded=embedded)}")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
+from vibe_tasks.consensus import Verdict
 from vibe_tasks.errors import IllegalMoveError
 from vibe_tasks.events import EventType
-from vibe_tasks.flow import chords, progress
+from vibe_tasks.flow import chords, progress, reviewing
 from vibe_tasks.jobs import JobStatus, Publication
 from vibe_tasks.pipeline import JobKind, TaskStatus
 from vibe_tasks.store import events, jobs, outbox, plans
@@ -23,6 +25,8 @@ def cancel_job(
     attempt: int | None = None,
 ) -> None:
     """Cancel a job; a plan's task ends with it. The worker that runs it notices at its heartbeat.
+
+    With a review no task ends: the others decide without that vote.
 
     Args:
         ledger: The ledger.
@@ -42,7 +46,11 @@ def cancel_job(
         jobs.cancel_job(connection, job_id, reason)
         chords.member_ended(connection, row["canvas"], job_id, reason)
         if row["plan_id"] is not None and row["status"] != JobStatus.FAILED:
-            end_task(connection, row["plan_id"], row["task_id"], reason)
+            if row["kind"] == JobKind.REVIEW:
+                following = reviewing.seat_ended(connection, row)
+                outbox.give_back(connection, [each.id for each in following])
+            else:
+                end_task(connection, row["plan_id"], row["task_id"], reason)
 
 
 def cancel_plan(ledger: Database, plan_id: str, reason: str) -> int:
@@ -74,7 +82,7 @@ def replace_plan(connection: Transaction, plan_id: str) -> None:
 
 def retry_job(ledger: Database, job_id: str) -> tuple[Publication, ...]:
     """Bring a job back: its attempts if it failed or was cancelled, one more fix round if qa
-    refused its task for the last time.
+    refused its task for the last time, the reviewers that did not vote if too few did.
 
     What was cancelled while it waited, for the tasks that it needs or for an approval, waits again.
 
@@ -88,7 +96,14 @@ def retry_job(ledger: Database, job_id: str) -> tuple[Publication, ...]:
             _refuse_replaced(connection, row["plan_id"])
         following: tuple[Publication, ...] = ()
         if row["status"] == JobStatus.COMPLETED and row["dead_at"] is not None:
-            following = _another_round(connection, row)
+            if row["result"].get("verdict") == Verdict.UNDECIDED:
+                _ask_again(connection, row, row["id"])
+            else:
+                following = _another_round(connection, row)
+        elif row["kind"] == JobKind.REVIEW and row["plan_id"] is not None:
+            if row["status"] not in {JobStatus.FAILED, JobStatus.CANCELLED}:
+                raise IllegalMoveError(f"job {job_id} is {row['status']} and cannot become pending")
+            _ask_again(connection, row, row["args"]["kwargs"]["qa"])
         elif row["plan_id"] is None:
             waits = row["attempt"] == 0 and waits_in_chord(connection, job_id)
             jobs.revive_job(connection, job_id, blocked=waits)
@@ -114,8 +129,20 @@ def discard_job(ledger: Database, job_id: str) -> None:
             jobs.mark_dead_letter(connection, job_id, dead=False)
 
 
-def approve(ledger: Database, plan_id: str, task_id: str | None = None) -> tuple[Publication, ...]:
+def approve(
+    ledger: Database,
+    plan_id: str,
+    task_id: str | None = None,
+    *,
+    only: Collection[str] | None = None,
+) -> tuple[Publication, ...]:
     """Let deploys go on that wait for a person, of one task or of all; the messages to send.
+
+    Args:
+        ledger: The ledger.
+        plan_id: The plan's id or name.
+        task_id: The task; None: all of the plan.
+        only: These jobs alone, which a person has looked at; None: all that wait.
 
     Raises:
         UnknownJobError: No such plan.
@@ -124,11 +151,12 @@ def approve(ledger: Database, plan_id: str, task_id: str | None = None) -> tuple
     with ledger.begin() as connection:
         plan = plans.find_plan(connection, plan_id)
         plans.plan_status(connection, plan["id"])
-        waiting = [
-            job["id"]
+        waiting = sorted(
+            str(job["id"])
             for job in plans.live_jobs(connection, plan["id"], task_id)
             if job["kind"] == JobKind.DEPLOY and job["status"] == JobStatus.BLOCKED
-        ]
+            and (only is None or job["id"] in only)
+        )  # fmt: skip
         if not waiting:
             what = f"task {task_id} of plan {plan_id}" if task_id else f"plan {plan_id}"
             raise IllegalMoveError(f"{what} has no deploy that waits for an approval")
@@ -180,10 +208,18 @@ def _revive(connection: Transaction, row: dict[str, Any]) -> None:
         waited and row["kind"] == JobKind.DEPLOY and task["spec"].get("approval") == "manual"
     )
     jobs.revive_job(connection, row["id"], blocked=for_needs or for_person)
+    if for_person:
+        progress.ask_for_approval(connection, task, row["id"], task["commit_id"])
     if for_needs:
         _wake_task(connection, row, stage=None, status=TaskStatus.WAITING)
     else:
         _wake_task(connection, row, stage=row["kind"])
+
+
+def _ask_again(connection: Transaction, row: dict[str, Any], qa_id: str) -> None:
+    """The reviewers of a qa job that have not voted are asked again."""
+    reviewing.ask_again(connection, qa_id)
+    _wake_task(connection, row, stage=JobKind.REVIEW)
 
 
 def _another_round(connection: Transaction, row: dict[str, Any]) -> tuple[Publication, ...]:
@@ -197,7 +233,9 @@ def _another_round(connection: Transaction, row: dict[str, Any]) -> tuple[Public
     )  # fmt: skip
     _wake_task(connection, row, stage=JobKind.FIX)
     report = {
-        key: value for key, value in row["result"].items() if key not in {"verdict", "merged"}
+        key: value
+        for key, value in row["result"].items()
+        if key not in {"verdict", "merged", "checked", "consensus"}
     }
     job = progress.new_job(task, JobKind.FIX, round=rounds, commit=task["commit_id"], report=report)
     jobs.submit(connection, [job], published=True)

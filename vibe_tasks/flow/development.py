@@ -3,24 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from vibe_tasks.agents.agent import Answer
 from vibe_tasks.errors import TransientError
 from vibe_tasks.flow.engagement import engage
+from vibe_tasks.flow.recall import (
+    Remembered,
+    hold,
+    key_of_step,
+    making,
+    note_cached,
+    remember,
+)
 from vibe_tasks.flow.workplace import Bench, Following
 from vibe_tasks.pipeline import JobKind, Outcome
-from vibe_tasks.workspace.worktree import checkout
+from vibe_tasks.workspace.patch import apply_change, change_between
+from vibe_tasks.workspace.worktree import Worktree, checkout
 
 
 def develop(bench: Bench) -> tuple[Mapping[str, Any], Following]:
     """Run the task's agent for a dev or fix job and keep its change as a commit.
 
     A dev starts from the plan's branch as it is now, a fix from the commit that was refused;
-    where that commit did not merge, from the merge with its conflicts left in the files.
+    where that commit did not merge, from the merge with its conflicts left in the files. A change
+    that the agent made before under the same conditions is used again.
 
     Raises:
         AttemptError: The agent failed, or left conflict markers.
+        Snooze: The agent cannot be had now, or another attempt is making the same.
         LeaseLostError: The attempt is no longer the job's current one.
     """
     fix = bench.claim.kind == JobKind.FIX
@@ -28,18 +40,60 @@ def develop(bench: Bench) -> tuple[Mapping[str, Any], Following]:
     start = bench.commit if fix else bench.tip()
     with checkout(bench.repository, start, bench.worktree) as tree:
         conflicted = tree.merge_in(bench.tip()) if report and report.get("conflict") else ()
-        task = bench.spec["task"]
-        answer = engage(
-            bench, tree, agent=bench.spec["agent"], spec=bench.spec["agent_spec"],
-            prompt=task["prompt"] or task["title"], report=report,
-        )  # fmt: skip
-        left = tree.unresolved(conflicted)
-        if left:
-            raise TransientError(f"conflict markers left in {', '.join(left)}")
-        commit = tree.commit_all(_message(bench))
-        # The commit must be on a ref before its worktree goes.
-        bench.repository.pin(_ref(bench), commit)
-    return bench.finish(_result(bench, answer, commit, start), Outcome.DONE, commit=commit)
+        key = _key(bench, report)
+        with making(bench, key) as known:
+            answer, cached = _change(bench, tree, report, key, known)
+            left = tree.unresolved(conflicted)
+            if left:
+                raise TransientError(f"conflict markers left in {', '.join(left)}")
+            commit = tree.commit_all(_message(bench))
+            # The commit must be on a ref before its worktree goes.
+            bench.repository.pin(_ref(bench), commit)
+            if key is not None and known is None:
+                change = change_between(bench.repository, start, commit)
+                remember(bench, key, answer, change=change)
+    result = _result(bench, answer, commit, start) | {"cache_key": key, "cached": cached}
+    return bench.finish(result, Outcome.DONE, commit=commit)
+
+
+def _key(bench: Bench, report: Mapping[str, Any] | None) -> str | None:
+    """What the change can be found under again; None where it is not to be.
+
+    What was made on top of a merge with conflicts fits on nothing else.
+    """
+    spec = bench.spec["agent_spec"]
+    conflict = report is not None and report.get("conflict")
+    if conflict or not spec.get("cache", True) or not bench.place.cache_entries:
+        return None
+    refused = None if report is None else _refused(report)
+    return key_of_step(bench, agent=bench.spec["agent"], spec=spec, refused=refused)
+
+
+def _refused(report: Mapping[str, Any]) -> object:
+    """Why a commit was refused, without what differs from run to run, such as times."""
+    checks = report.get("checks") or ()
+    failed = [[each["command"], each["exit_code"]] for each in checks if not each["passed"]]
+    return [failed, list(report.get("findings") or ())]
+
+
+def _change(
+    bench: Bench,
+    tree: Worktree,
+    report: Mapping[str, Any] | None,
+    key: str | None,
+    known: Remembered | None,
+) -> tuple[Answer, bool]:
+    """Make the change in the worktree, from memory or by the agent; which of the two."""
+    if known is not None and apply_change(tree, known.value["change"], scratch=bench.scratch):
+        note_cached(bench, bench.spec["agent"])
+        return known.answer, True
+    task = bench.spec["task"]
+    answer = engage(
+        bench, tree, agent=bench.spec["agent"], spec=bench.spec["agent_spec"],
+        prompt=task["prompt"] or task["title"], report=report,
+        stay=partial(hold, bench, key) if key is not None and known is None else None,
+    )  # fmt: skip
+    return answer, False
 
 
 def _message(bench: Bench) -> str:

@@ -8,10 +8,12 @@ from typing import Literal
 
 from vibe_tasks.events import EventType
 from vibe_tasks.failures import bounded
-from vibe_tasks.flow import chords, progress
+from vibe_tasks.flow import chords, reviewing
+from vibe_tasks.flow.escalation import audience_of_death
 from vibe_tasks.jobs import Claim, JobStatus, Publication
 from vibe_tasks.pipeline import JobKind, Outcome
 from vibe_tasks.store import events, jobs, leases, plans
+from vibe_tasks.store.consensus import WAITS
 from vibe_tasks.store.engine import Database, Transaction
 from vibe_tasks.store.retries import OUTCOME, Retries
 
@@ -27,11 +29,13 @@ class Ending:
             without being counted; `block` waits for a person; `cancel` ends the job.
         text: The error or the reason.
         wait: Seconds to wait instead of the retry policy's.
+        away: Whether its agent cannot be had for so long: a breaker is open, a provider refuses.
     """
 
     kind: Literal["failure", "permanent", "snooze", "block", "cancel"]
     text: str
     wait: float | None = None
+    away: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +73,7 @@ def settle(
     def write(unsure: bool) -> tuple[bool, tuple[Publication, ...]]:
         with ledger.begin() as connection:
             end = leases.end_of(connection, place.id, place.attempt) if unsure else None
-            if end is not None and end[1] == bounded(ending.text):
+            if end is not None and end[1] == bounded(_said(place, ending)):
                 return end[0] == JobStatus.PENDING, ()  # the dispatcher sends what follows
             return settle_in(connection, place, ending, uniform=uniform)
 
@@ -84,11 +88,13 @@ def settle_in(
         plans.plan_status(connection, place.plan_id)
     match ending.kind:
         case "snooze":
-            jobs.snooze_job(connection, place.id, place.attempt, ending.wait or 0.0, ending.text)
-            return True, ()
+            said = _said(place, ending)
+            jobs.snooze_job(connection, place.id, place.attempt, ending.wait or 0.0, said)
+            return True, _without(connection, place)
         case "block":
-            jobs.block_job(connection, place.id, place.attempt, ending.text)
-            return True, ()
+            jobs.block_job(connection, place.id, place.attempt, _said(place, ending))
+            _tell_of_budget(connection, place, ending.text)
+            return True, _without(connection, place)
         case "cancel":
             jobs.end_job(connection, place.id, place.attempt, ending.text)
             return False, _consequences(connection, place, ending.text, dead=False)
@@ -100,19 +106,50 @@ def settle_in(
             return again, () if again else _consequences(connection, place, ending.text, dead=True)
 
 
+def _tell_of_budget(connection: Transaction, place: Place | Claim, why: str) -> None:
+    """Say that work waits for a person; once, not again for all that waits for the same."""
+    if place.plan_id is None:
+        return
+    live = plans.live_jobs(connection, place.plan_id)
+    stopped = (job for job in live if job["status"] == JobStatus.BLOCKED and job["error"])
+    if any(job["id"] != place.id for job in stopped):
+        return
+    events.record(
+        connection, EventType.BUDGET_REACHED, session=place.plan_id,
+        payload={"task": place.task_id, "job_id": place.id, "why": why},
+        summary=f"{place.task_id}: waits for a person: {why}",
+    )  # fmt: skip
+
+
+def _said(place: Place | Claim, ending: Ending) -> str:
+    """The text that is written; that of a review that is put off says so to the others."""
+    put_off = ending.away or ending.kind == "block"
+    return f"{WAITS}{ending.text}" if put_off and place.kind == JobKind.REVIEW else ending.text
+
+
+def _without(connection: Transaction, place: Place | Claim) -> tuple[Publication, ...]:
+    """A job was put off: where it is a review, the others may decide without it."""
+    if place.kind != JobKind.REVIEW or place.plan_id is None or place.task_id is None:
+        return ()
+    row = jobs.find_job(connection, place.id)
+    return reviewing.without_waiting(connection, place.plan_id, place.task_id, row["round"])
+
+
 def _consequences(
     connection: Transaction, place: Place | Claim, error: str, *, dead: bool
 ) -> tuple[Publication, ...]:
-    chords.member_ended(connection, jobs.find_job(connection, place.id)["canvas"], place.id, error)
+    row = jobs.find_job(connection, place.id)
+    chords.member_ended(connection, row["canvas"], place.id, error)
     if place.plan_id is None or place.task_id is None:
         if not dead:
             return ()
         events.record(
             connection, EventType.JOB_DEAD, session=place.id,
-            payload={"job_id": place.id, "why": error}, summary=f"job {place.id} is dead",
+            payload={"job_id": place.id, "name": row["name"], "why": error},
+            summary=f"job {place.id} ({row['name']}) is dead", to=audience_of_death(row),
         )  # fmt: skip
         return ()
-    return progress.advance(
+    return reviewing.job_ended(
         connection, job_id=place.id, plan_id=place.plan_id, task_id=place.task_id,
         kind=JobKind(place.kind), outcome=Outcome.EXHAUSTED, error=error,
     )  # fmt: skip

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from vibe_tasks.consensus import Verdict
 from vibe_tasks.errors import InputError
-from vibe_tasks.flow import progress
+from vibe_tasks.flow import reviewing
 from vibe_tasks.jobs import Publication
 from vibe_tasks.pipeline import JobKind, Outcome
 from vibe_tasks.store import jobs, plans
@@ -41,7 +42,8 @@ def complete(
         row: The job's row.
         attempt: The attempt that did it.
         result: A JSON value. Of a plan's job a mapping: `commit` for dev and fix; `verdict`,
-            `pass` or `fail`, and `summary` for qa; `conflict` for a deploy that did not merge.
+            `pass` or `fail`, and `summary` for qa; the same and `findings` for a review;
+            `conflict` for a deploy that did not merge.
 
     Raises:
         InputError: The result is not what a job of this kind must have.
@@ -55,10 +57,17 @@ def complete(
     outcome, commit = _outcome(kind, row, result)
     refused = outcome in {Outcome.REJECTED, Outcome.CONFLICT}
     plans.plan_status(connection, row["plan_id"])
+    if kind is JobKind.QA:
+        spec = plans.task_spec(connection, row["plan_id"], row["task_id"])
+        if reviewing.wants_votes(spec, passed=outcome is Outcome.PASSED):
+            outcome = Outcome.VOTING
+            result = {"summary": "", **result, "commit": commit, "checked": result["verdict"],
+                      "verdict": Verdict.VOTING}  # fmt: skip
     jobs.complete_job(connection, row["id"], attempt, result)
-    return progress.advance(
+    return reviewing.job_ended(
         connection, job_id=row["id"], plan_id=row["plan_id"], task_id=row["task_id"], kind=kind,
-        outcome=outcome, commit=commit, report=result if refused else None,
+        outcome=outcome, commit=commit,
+        report=result if refused or outcome is Outcome.VOTING else None,
     )  # fmt: skip
 
 
@@ -71,12 +80,15 @@ def _outcome(kind: JobKind, row: Mapping[str, Any], result: Any) -> tuple[Outcom
             if not isinstance(commit, str) or not commit:
                 raise InputError(f"the result of a {kind} job must name its `commit`")
             return Outcome.DONE, commit
-        case JobKind.QA:
+        case JobKind.QA | JobKind.REVIEW:
             verdict = fields.get("verdict")
             if verdict not in {"pass", "fail"}:
                 raise InputError(
-                    f"the result of a qa job must have a `verdict`, pass or fail, got {verdict!r}"
+                    f"the result of a {kind} job must have a `verdict`, pass or fail, "
+                    f"got {verdict!r}"
                 )
+            if kind is JobKind.REVIEW:
+                return Outcome.DONE, str(given)
             return Outcome.PASSED if verdict == "pass" else Outcome.REJECTED, str(given)
         case JobKind.DEPLOY:
             return Outcome.CONFLICT if fields.get("conflict") else Outcome.DONE, str(given)

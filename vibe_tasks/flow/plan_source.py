@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from vibe_tasks.agents.chat import MISSING, is_installed
 from vibe_tasks.errors import InputError
 from vibe_tasks.plan import Plan, parse_plan, refusal
-from vibe_tasks.plan_check import not_runnable
+from vibe_tasks.plan_check import not_confinable, not_runnable
 from vibe_tasks.plan_text import read_document
 from vibe_tasks.workspace.environment import child_environment
 
@@ -23,6 +24,8 @@ def read_plan(
     *,
     agent: str | None = None,
     has_program: Callable[[str], bool] = lambda _program: True,
+    no_sandbox: Callable[[], str | None] = lambda: None,
+    no_chat: Callable[[], str | None] = lambda: None,
 ) -> Plan:
     """The plan in this file, which this version can run.
 
@@ -31,6 +34,8 @@ def read_plan(
         agent: Another default agent.
         has_program: Whether agents find a program of this name; `on_path` where they run on this
             machine, with this environment.
+        no_sandbox: Why programs cannot be confined; `unavailable` where they run on this machine.
+        no_chat: Why chat agents cannot work; `no_library` where they work on this machine.
 
     Raises:
         InputError: It cannot be read.
@@ -45,7 +50,10 @@ def read_plan(
     plan = parse_plan(text, file=str(path))
     if agent is not None:
         plan = plan.with_agent(agent)
-    problems = not_runnable(plan, has_program=has_program)
+    problems = (
+        *not_runnable(plan, has_program=has_program, no_chat=no_chat),
+        *not_confinable(plan, no_sandbox=no_sandbox),
+    )
     if problems:
         document = read_document(text, file=str(path))
         raise refusal(problems, document=document, file=str(path))
@@ -55,6 +63,11 @@ def read_plan(
 def on_path(program: str) -> bool:
     """Whether an agent that this process starts would find the program."""
     return shutil.which(program, path=child_environment(os.environ, extra={})["PATH"]) is not None
+
+
+def no_library() -> str | None:
+    """Why this installation has no chat agents, in one line; None: it has them."""
+    return None if is_installed() else MISSING
 
 
 def plan_of_one(

@@ -10,14 +10,15 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import uuid4
 
+from vibe_tasks import consensus
 from vibe_tasks.events import EventType
 from vibe_tasks.jobs import NewJob, Publication
 from vibe_tasks.pipeline import JobKind, Outcome, Step, TaskStatus, step_after
 from vibe_tasks.priority import Priority, parse_priority
-from vibe_tasks.store import events, jobs, outbox, plans
+from vibe_tasks.store import events, jobs, outbox, plans, result_cache
 from vibe_tasks.store.engine import Transaction
 
-LANES = {JobKind.QA: "qa", JobKind.DEPLOY: "deploy"}
+LANES = {JobKind.QA: "qa", JobKind.REVIEW: "qa", JobKind.DEPLOY: "deploy"}
 """Lanes of the pipeline's own jobs; dev and fix jobs go to the task's lane."""
 
 
@@ -40,13 +41,22 @@ def new_job(task: Mapping[str, Any], kind: JobKind, *, round: int = 0, **extra: 
         priority=Priority.FIX if kind is JobKind.FIX else parse_priority(spec["priority"]),
         effort=spec["effort"],
         kwargs=extra,
-        max_retries=spec["max_retries"],
+        max_retries=consensus.FAILURES if kind is JobKind.REVIEW else spec["max_retries"],
         retry_base=spec["retry_base"],
         blocked=blocked,
         plan_id=task["plan_id"],
         task_id=task["id"],
         round=round,
+        concurrency_key=_alone(task, kind),
     )
+
+
+def _alone(task: Mapping[str, Any], kind: JobKind) -> str | None:
+    """What a job must be the only one with: a merge that a command may make undone must be the
+    newest of its branch until the command has ended.
+    """
+    commanded = kind is JobKind.DEPLOY and task["spec"].get("deploy_command")
+    return f"deploy {task['plan_id']}" if commanded else None
 
 
 def advance(
@@ -63,7 +73,8 @@ def advance(
 ) -> tuple[Publication, ...]:
     """A job of a plan has ended: write what follows; the messages to send after the commit.
 
-    The caller holds the plan's lock (`plans.plan_status`) and has written the job's end.
+    The caller holds the plan's lock (`plans.plan_status`) and has written the job's end. From a
+    review alone nothing follows: `reviewing.job_ended` takes jobs of all kinds.
 
     Args:
         connection: The transaction of the job's end.
@@ -73,7 +84,8 @@ def advance(
         kind: What it did.
         outcome: How it ended.
         commit: The commit that it made or judged.
-        report: For a rejected qa or a conflict, what a fix must know.
+        report: For a rejected qa or a conflict, what a fix must know; for a qa that reviewers
+            decide, what they must know.
         error: For an exhausted job, its last error.
     """
     task = plans.find_task(connection, plan_id, task_id)
@@ -91,16 +103,23 @@ def advance(
     if step.dead_letter:
         jobs.mark_dead_letter(connection, job_id, dead=True)
     for happening in step.happenings:
-        _record(
+        record(
             connection, happening, plan_id=plan_id, task_id=task_id, job_id=job_id,
             why=error or _summary(report),
         )  # fmt: skip
-    following = _start(connection, task, step, commit, report)
+    if step.next_job is JobKind.REVIEW:
+        following = _start_reviews(connection, task, commit, report or {}, job_id)
+    else:
+        following = _start(connection, task, step, commit, report)
     if step.status is TaskStatus.DEPLOYED:
         following += release(connection, plan_id, task_id)
     elif step.status is TaskStatus.DEAD:
         block(connection, plan_id)
     close_if_ended(connection, plan_id)
+    if step.status is TaskStatus.DEAD:
+        # An agent that is asked once more shall not get its own old answer back.
+        for key in plans.change_keys(connection, plan_id, task_id):
+            result_cache.drop(connection, key)
     return following
 
 
@@ -120,7 +139,39 @@ def _start(
         extra["blocked"] = task["spec"].get("approval") == "manual"
     job = new_job(task, step.next_job, round=step.round, **extra)
     submitted = jobs.submit(connection, [job], published=True)[0]
+    if job.blocked:
+        ask_for_approval(connection, task, job.id, commit)
     return (publication_of(job),) if submitted.due else ()
+
+
+def _start_reviews(
+    connection: Transaction,
+    task: Mapping[str, Any],
+    commit: str | None,
+    report: Mapping[str, Any],
+    qa_id: str,
+) -> tuple[Publication, ...]:
+    """A job for each reviewer, so that they work in parallel and fail alone."""
+    made = [
+        new_job(
+            task, JobKind.REVIEW, round=task["fix_round"], commit=commit, report=dict(report),
+            qa=qa_id, seat=number, agent=seat["agent"],
+        )
+        for number, seat in enumerate(task["spec"]["reviewers"], start=1)
+    ]  # fmt: skip
+    submitted = jobs.submit(connection, made, published=True)
+    return tuple(publication_of(job) for job, each in zip(made, submitted, strict=True) if each.due)
+
+
+def ask_for_approval(
+    connection: Transaction, task: Mapping[str, Any], job_id: str, commit: str | None
+) -> None:
+    """A deploy waits for a person from now on: say so."""
+    events.record(
+        connection, EventType.APPROVAL_NEEDED, session=task["plan_id"],
+        payload={"task": task["id"], "job_id": job_id, "commit": commit},
+        summary=f"{task['id']}: waits for an approval",
+    )  # fmt: skip
 
 
 def publication_of(job: NewJob) -> Publication:
@@ -144,13 +195,13 @@ def release(connection: Transaction, plan_id: str, task_id: str) -> tuple[Public
         if job_id is not None:
             following.append(job_id)
             jobs.unblock_job(connection, job_id, published=True)
-    return outbox.publications(connection, following)
+    return outbox.publications(connection, following, as_submitted=True)
 
 
 def block(connection: Transaction, plan_id: str) -> None:
     """A task is dead or cancelled: block what needs it."""
     for task_id in plans.block_dependants(connection, plan_id):
-        _record(connection, EventType.TASK_BLOCKED, plan_id=plan_id, task_id=task_id)
+        record(connection, EventType.TASK_BLOCKED, plan_id=plan_id, task_id=task_id)
 
 
 def close_if_ended(connection: Transaction, plan_id: str) -> None:
@@ -174,7 +225,7 @@ def close_if_ended(connection: Transaction, plan_id: str) -> None:
         )  # fmt: skip
 
 
-def _record(
+def record(
     connection: Transaction,
     happening: EventType,
     *,
@@ -183,6 +234,7 @@ def _record(
     job_id: str | None = None,
     why: str = "",
 ) -> None:
+    """Write an event of a task."""
     words = happening.lower().replace("_", " ")
     events.record(
         connection, happening, session=plan_id,

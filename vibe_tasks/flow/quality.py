@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from vibe_tasks.consensus import Verdict
+from vibe_tasks.flow.reviewing import wants_votes
 from vibe_tasks.flow.workplace import Bench, Following
 from vibe_tasks.pipeline import Outcome
 from vibe_tasks.workspace.checks import CheckResult, run_checks
@@ -15,21 +17,34 @@ from vibe_tasks.workspace.worktree import checkout
 def judge(bench: Bench) -> tuple[Mapping[str, Any], Following]:
     """Run the task's checks on the commit; any failing one refuses it.
 
-    The job completes whatever the verdict; it fails only when it could not judge.
+    Where the plan has reviewers, their votes follow. The job completes whatever the verdict; it
+    fails only when it could not judge.
 
     Raises:
         AttemptError: A check could not be run at all.
         LeaseLostError: The attempt is no longer the job's current one.
     """
     checks: Sequence[str] = bench.spec["task"]["checks"]
-    results = _run(bench, checks) if checks else ()
+    return conclude(bench, _run(bench, checks) if checks else ())
+
+
+def conclude(bench: Bench, results: Sequence[CheckResult]) -> tuple[Mapping[str, Any], Following]:
+    """Write what the checks came to, and what follows.
+
+    Raises:
+        LeaseLostError: The attempt is no longer the job's current one.
+    """
     passed = all(result.passed for result in results)
     report = {
         "summary": summary_of(results),
         "commit": bench.commit,
         "checks": [asdict(result) for result in results],
     }
-    result = {"verdict": "pass" if passed else "fail", **report}
+    verdict = Verdict.PASS if passed else Verdict.FAIL
+    if wants_votes(bench.spec, passed=passed):
+        open_result = {"verdict": Verdict.VOTING, "checked": verdict, **report}
+        return bench.finish(open_result, Outcome.VOTING, commit=bench.commit, report=report)
+    result = {"verdict": verdict, **report}
     return bench.finish(
         result,
         Outcome.PASSED if passed else Outcome.REJECTED,
@@ -44,7 +59,7 @@ def summary_of(results: Sequence[CheckResult]) -> str:
     if not failed:
         return "1 check passed" if len(results) == 1 else f"{len(results)} checks passed"
     first = failed[0]
-    how = "did not end in time" if first.timed_out else f"exit code {first.exit_code}"
+    how = first.why or f"exit code {first.exit_code}"
     more = f", and {len(failed) - 1} more" if len(failed) > 1 else ""
     said = [line.strip() for line in first.output.splitlines() if line.strip()]
     last = f": {said[-1][:LONGEST_LINE]}" if said else ""
@@ -60,7 +75,7 @@ def _run(bench: Bench, checks: Sequence[str]) -> tuple[CheckResult, ...]:
         return run_checks(
             checks,
             cwd=tree.path,
-            env=bench.place.child_environment(),
+            held=bench.surrounded(bench.spec.get("surroundings", {})),
             timeout=bench.spec["qa_timeout"],
             log=bench.scratch / "checks.log",
         )

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 from uuid import uuid4
 
-from vibe_tasks.agents.build import build_agent
-from vibe_tasks.errors import InputError, RepositoryError
+from vibe_tasks.errors import GitError, InputError, RepositoryError
 from vibe_tasks.events import EventType
 from vibe_tasks.flow import control, progress
+from vibe_tasks.flow.workplace import mirrors
 from vibe_tasks.jobs import Publication
 from vibe_tasks.pipeline import JobKind, TaskStatus
-from vibe_tasks.plan import Plan, ResolvedTask
-from vibe_tasks.store import events, jobs, plans
+from vibe_tasks.plan import Budget, Plan, ResolvedTask
+from vibe_tasks.store import events, jobs, plans, usage
 from vibe_tasks.store.engine import Database, Transaction
-from vibe_tasks.workspace.git import git, git_version
+from vibe_tasks.workspace.git import git_version
+from vibe_tasks.workspace.remote import is_address, open_mirror
 from vibe_tasks.workspace.repository import Repository
 
 MOST_NAMED = 3
@@ -65,25 +63,19 @@ def prepare(plan: Plan, source: Path, *, home: Path) -> Prepared:
     Args:
         plan: The plan.
         source: Its file.
-        home: Where repositories that the plan names by URL are cloned to.
+        home: Where mirrors are kept of repositories that plans name by their address.
 
     Raises:
-        InputError: An agent is of a kind that cannot be run, or reviewers are asked for.
         RepositoryError: The repository is missing, has no such base or uncommitted changes.
     """
     git_version()
     plan_dir = source.absolute().parent
-    for task in plan.tasks:
-        name = plan.resolved(task).agent
-        build_agent(name, plan.agents[name], plan_dir=plan_dir)
-    if plan.qa.reviewers:
-        raise InputError(f"{source}: qa.reviewers: not available in this version")
-    repository = Repository.open(_place_of(plan, plan_dir, home))
+    repository = _repository(plan, plan_dir, home)
     changed = repository.changed_paths()
     if changed:
         more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
         raise RepositoryError(
-            f"{repository.path} has uncommitted changes ({changed[0]}{more}); "
+            f"{repository.place} has uncommitted changes ({changed[0]}{more}); "
             "commit or stash them first"
         )
     return Prepared(
@@ -111,7 +103,7 @@ def submit_plan(ledger: Database, prepared: Prepared, *, fresh: bool = False) ->
             return Submission(plan_id=known["id"], resumed=True)
         aside = _free_branch(prepared, fresh=fresh)
         if aside is not None:
-            new = {"name": plan.name, "repo": str(prepared.repository.path)}
+            new = {"name": plan.name, "repo": prepared.repository.place}
             plans.move_branch(connection, {**new, "branch": prepared.branch}, aside)
         plan_id = f"{plan.name}-{uuid4().hex[:8]}"
         following = _write(connection, plan_id, prepared)
@@ -120,37 +112,19 @@ def submit_plan(ledger: Database, prepared: Prepared, *, fresh: bool = False) ->
     return Submission(plan_id=plan_id, set_aside=aside, following=following)
 
 
-def _place_of(plan: Plan, plan_dir: Path, home: Path) -> Path:
-    if not _is_address(plan.repo):
-        return (plan_dir / plan.repo).resolve()
-    # Of the address too: the plan may name another one by now.
-    name = f"{plan.name}-{sha256(plan.repo.encode()).hexdigest()[:8]}"
-    clone = home / "repositories" / name
-    if clone.exists():
-        git("fetch", "--quiet", "origin", cwd=clone)
-        return clone
-    clone.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=clone.parent, prefix=f".{name}-") as folder:
-        made = Path(folder, "clone")
-        git("clone", "--quiet", "--", plan.repo, str(made), cwd=clone.parent)
-        try:
-            made.rename(clone)  # whole or not at all
-        except OSError:
-            if not clone.exists():  # else somebody was faster
-                raise
-    return clone
+def _repository(plan: Plan, plan_dir: Path, home: Path) -> Repository:
+    if is_address(plan.repo):
+        return open_mirror(plan.repo, mirrors(home))
+    return Repository.open((plan_dir / plan.repo).resolve())
 
 
 def _base_commit(plan: Plan, repository: Repository) -> str:
-    base = plan.base if plan.base is not None else repository.current_branch()
-    if _is_address(plan.repo):  # the clone's own branches stand where they stood when it was made
-        with suppress(RepositoryError):
-            return repository.resolve(f"origin/{base}")
-    return repository.resolve(base)
-
-
-def _is_address(repo: str) -> bool:
-    return "://" in repo or repo.startswith("git@")
+    try:
+        return repository.resolve(plan.base or repository.current_branch())
+    except GitError as error:
+        if repository.address is None:
+            raise
+        raise RepositoryError(f"{error}") from error
 
 
 def _end_earlier(ledger: Database, prepared: Prepared) -> None:
@@ -184,17 +158,20 @@ def _same(connection: Transaction, known: Mapping[str, Any], prepared: Prepared)
         raise InputError(f"plan {name} has ended ({known['status']}); {hint}")
     if known["digest"] != prepared.plan.digest():
         raise InputError(f"plan {name} is under way and its file has changed since; {hint}")
-    if Path(known["repo"]) != prepared.repository.path:
+    if (known["repo"], known["remote"]) != (prepared.repository.place, prepared.repository.address):
         raise InputError(f"plan {name} is under way in {known['repo']}; {hint}")
 
 
 def _free_branch(prepared: Prepared, *, fresh: bool) -> str | None:
     repository, branch = prepared.repository, prepared.branch
-    if repository.branch_commit(branch) is None:
+    stands = repository.glance(branch)
+    if stands is None:
         return None
+    if repository.address is not None and stands == prepared.base_commit:
+        return None  # nothing is on it: a submission that was killed has made it
     if not fresh:
         raise InputError(
-            f"{repository.path} has a branch {branch} from elsewhere; --fresh (in Python: "
+            f"{repository.place} has a branch {branch} from elsewhere; --fresh (in Python: "
             "fresh=True) starts over and keeps it under another name"
         )
     _refuse_checked_out(prepared)
@@ -215,7 +192,8 @@ def _write(connection: Transaction, plan_id: str, prepared: Prepared) -> tuple[P
             "digest": plan.digest(),
             "source": str(prepared.source),
             "plan_dir": str(prepared.source.parent),
-            "repo": str(prepared.repository.path),
+            "repo": prepared.repository.place,
+            "remote": prepared.repository.address,
             "base_commit": prepared.base_commit,
             "branch": prepared.branch,
             "spec": plan.model_dump(mode="json"),
@@ -223,11 +201,13 @@ def _write(connection: Transaction, plan_id: str, prepared: Prepared) -> tuple[P
         rows,
         needs,
     )
+    _write_budgets(connection, plan_id, plan)
+    # Jobs of one level start in the order of their rows: what most work waits for comes first.
     made = [
         progress.new_job(
             {**row, "plan_id": plan_id}, JobKind.DEV, blocked=row["status"] == TaskStatus.WAITING
         )
-        for row in rows
+        for row in sorted(rows, key=lambda row: -plan.chain_effort(plan.task(row["id"])))
     ]
     submitted = jobs.submit(connection, made, published=True)
     events.record(
@@ -241,20 +221,42 @@ def _write(connection: Transaction, plan_id: str, prepared: Prepared) -> tuple[P
     )
 
 
+def _write_budgets(connection: Transaction, plan_id: str, plan: Plan) -> None:
+    wanted: list[tuple[usage.Scope, str, Budget | None]] = [
+        ("plan", plan.name, plan.budget),
+        *(("task", task.id, task.budget) for task in plan.tasks),
+        *(("agent", name, spec.budget) for name, spec in plan.agents.items()),
+    ]
+    for scope, name, budget in wanted:
+        if budget is not None:
+            usage.set_budget(
+                connection, plan_id, scope, name, budget.usd, budget.tokens, budget.seconds
+            )
+
+
 def _task_row(plan: Plan, task: ResolvedTask, position: int) -> dict[str, Any]:
     waits = bool(task.needs)
     spec = {
         "task": task.to_json(),
         "lane": task.lane,
         "priority": task.priority.name.lower(),
+        "priority_why": plan.explain_priority(plan.task(task.id)),
         "effort": task.effort,
         "max_retries": max(1, task.max_retries),  # the first failure can be the last, none cannot
         "retry_base": task.retry_base,
         "agent": task.agent,
         "agent_spec": plan.agents[task.agent].model_dump(mode="json"),
         "qa_timeout": plan.qa.timeout,
+        "surroundings": plan.qa.model_dump(mode="json", include={"env", "limits", "sandbox"}),
+        "reviewers": [
+            {"agent": name, "spec": plan.agents[name].model_dump(mode="json")}
+            for name in plan.qa.reviewers
+        ],
+        "qa_rule": plan.qa.rule,
+        "qa_review": plan.qa.review,
         "approval": plan.deploy.approval,
         "deploy_command": plan.deploy.command,
+        "deploy_env": list(plan.deploy.env),
     }
     return {
         "id": task.id,

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-from vibe_tasks.errors import PermanentError, UnknownJobError
-from vibe_tasks.flow import progress
+from vibe_tasks.breaker import CircuitBreakerConfig
+from vibe_tasks.errors import PermanentError, RepositoryError, UnknownJobError
+from vibe_tasks.flow import reviewing
+from vibe_tasks.flow.confirmation import unconfirmed
 from vibe_tasks.jobs import Claim, JobStatus, Publication
 from vibe_tasks.pipeline import JobKind, Outcome, TaskStatus
+from vibe_tasks.plan_specs import Surroundings
 from vibe_tasks.store import jobs, leases, plans
 from vibe_tasks.store.engine import Database
 from vibe_tasks.store.retries import OUTCOME, Retries
-from vibe_tasks.workspace.environment import child_environment
+from vibe_tasks.workspace.remote import open_mirror
 from vibe_tasks.workspace.repository import Repository
+from vibe_tasks.workspace.surroundings import Machine, Surrounded, surround
 
 Following = tuple[Publication, ...]
 Result = TypeVar("Result")
@@ -29,14 +34,26 @@ class Workplace:
     Attributes:
         ledger: The database.
         home: Folder for worktrees and logs.
-        environ: Environment that agents and checks inherit from.
+        environ: Where the variables of agents and checks come from.
         retries: Tries again to write how an attempt ended; None: it is tried once.
+        monotonic: Seconds that only ever grow.
+        uniform: Draws a number between two others (`random.uniform`).
+        breaker: When agents that fail are left alone for a while.
+        cache_ttl: Seconds for which a change of an agent is used again.
+        cache_entries: Changes that are kept; 0: none.
+        machine: What this machine adds to the surroundings of agents and checks.
     """
 
     ledger: Database
     home: Path
     environ: Mapping[str, str]
     retries: Retries | None = None
+    monotonic: Callable[[], float] = lambda: 0.0
+    uniform: Callable[[float, float], float] = lambda low, _high: low
+    breaker: CircuitBreakerConfig = field(default_factory=CircuitBreakerConfig)
+    cache_ttl: float = 3_600.0
+    cache_entries: int = 0
+    machine: Machine = field(default_factory=Machine)
 
     def insist(self, operation: Callable[[bool], Result]) -> Result:
         """Do this with the ledger, for as long as the outcome of an attempt is worth.
@@ -47,10 +64,6 @@ class Workplace:
         if self.retries is None:
             return operation(False)
         return self.retries.call(operation, OUTCOME)
-
-    def child_environment(self) -> dict[str, str]:
-        """The environment of a check."""
-        return child_environment(self.environ, extra={})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,26 +101,74 @@ class Bench:
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
+    def plan_dir(self, agent: str, *, needed: bool) -> Path:
+        """The plan file's folder.
+
+        Args:
+            agent: Who asks.
+            needed: Whether it cannot do without.
+
+        Raises:
+            PermanentError: It cannot, and the folder is on another host.
+        """
+        folder = Path(self.plan["plan_dir"])
+        if needed and not folder.is_dir():
+            raise PermanentError(
+                f"agent {agent} needs the plan file's folder {folder}, which is not on host "
+                f"{platform.node()}: keep its program in the repository and name it from there, "
+                "or put the folder on every host"
+            )
+        return folder
+
+    @property
+    def machine(self) -> Machine:
+        """What this machine adds; a sandbox shows the repository's history too."""
+        machine = self.place.machine
+        return replace(machine, readable=(*machine.readable, self.repository.common_dir))
+
+    def surrounded(self, spec: Mapping[str, Any]) -> Surrounded:
+        """The surroundings of a check or a command in this attempt's worktree.
+
+        Args:
+            spec: What the plan says, as JSON values.
+        """
+        return surround(
+            Surroundings.model_validate(spec), self.machine, environ=self.place.environ,
+            worktree=self.worktree, readable=(self.scratch,),
+        )  # fmt: skip
+
     @property
     def commit(self) -> str:
         """The commit that the job is about."""
         return str(self.claim.kwargs["commit"])
 
     def tip(self) -> str:
-        """The newest commit of the plan's branch; where nothing was merged yet, at least the base.
+        """The newest commit of the plan's branch that no deploy may take back any more; where
+        nothing was merged yet, at least the base.
 
         Raises:
             PermanentError: The branch is gone, and with it what was merged.
         """
         branch = self.plan["branch"]
         found = self.repository.branch_commit(branch)
-        if found is not None:
-            return found
+        while found is not None:
+            left = self._unconfirmed(found)
+            if left is None:
+                return found
+            found = left
         with self.place.ledger.read() as connection:
             merged = plans.task_counts(connection, str(self.claim.plan_id)).get(TaskStatus.DEPLOYED)
         if merged:  # to begin again at the base would lose it without a word
             raise PermanentError(f"branch {branch} is gone, and with it {merged} merged tasks")
         return str(self.plan["base_commit"])
+
+    def _unconfirmed(self, tip: str) -> str | None:
+        """What stood on the branch before this commit, if that is to be passed over."""
+        if not self.spec.get("deploy_command"):
+            return None
+        ledger, plan_id = self.place.ledger, str(self.claim.plan_id)
+        left = unconfirmed(ledger, self.repository, plan_id, tip)
+        return None if left is None else left.before
 
     def fence(self) -> None:
         """Refuse to go on when the attempt has lost its lease.
@@ -145,7 +206,7 @@ class Bench:
                 if end is not None and end[0] == JobStatus.COMPLETED:
                     return ()  # the dispatcher sends what follows
                 jobs.complete_job(connection, claim.id, claim.attempt, dict(result))
-                return progress.advance(
+                return reviewing.job_ended(
                     connection, job_id=claim.id, plan_id=plan_id, task_id=task_id,
                     kind=JobKind(claim.kind), outcome=outcome, commit=commit, report=report,
                 )  # fmt: skip
@@ -164,6 +225,7 @@ def set_up(place: Workplace, claim: Claim) -> Bench:
     Raises:
         UnknownJobError: The job belongs to no plan.
         RepositoryError: The plan's repository is gone.
+        GitError: The remote cannot be reached, or lacks the commit that the job is about.
     """
     if claim.plan_id is None or claim.task_id is None:
         raise UnknownJobError(f"job {claim.id} belongs to no plan")
@@ -175,21 +237,30 @@ def set_up(place: Workplace, claim: Claim) -> Bench:
             return heading, plans.task_spec(connection, plan_id, task_id)
 
     plan, spec = place.insist(look)
-    return Bench(
-        place=place,
-        claim=claim,
-        plan=plan,
-        spec=spec,
-        repository=repository_of(Path(plan["repo"])),
-    )
+    repository = repository_of(plan, place.home)
+    if commit := claim.kwargs.get("commit"):
+        repository.bring(str(commit))
+    return Bench(place=place, claim=claim, plan=plan, spec=spec, repository=repository)
 
 
-def repository_of(path: Path) -> Repository:
-    """The repository in this folder; looked at once in each process, which takes two git calls.
+def mirrors(home: Path) -> Path:
+    """Where a host keeps its mirrors of repositories that plans name by their address."""
+    return home / "repositories"
+
+
+def repository_of(plan: Mapping[str, Any], home: Path) -> Repository:
+    """A plan's repository; looked at once in each process, which takes two git calls.
+
+    Args:
+        plan: The plan's row.
+        home: This host's.
 
     Raises:
-        RepositoryError: It is gone.
+        RepositoryError: It is gone, or on another host.
     """
+    if plan["remote"] is not None:
+        return open_mirror(plan["remote"], mirrors(home))
+    path = Path(plan["repo"])
     found = _opened(path)
     if not found.common_dir.is_dir():
         _opened.cache_clear()
@@ -199,4 +270,9 @@ def repository_of(path: Path) -> Repository:
 
 @lru_cache(maxsize=32)
 def _opened(path: Path) -> Repository:
+    if not path.is_dir():
+        raise RepositoryError(
+            f"{path}: no such folder on this host; workers of several hosts need a plan whose "
+            "`repo` is an address"
+        )
     return Repository.open(path)

@@ -100,6 +100,8 @@ breaker_trials = Table(
 result_cache = Table(
     "result_cache",
     metadata,
+    # Caches are bounded and counted one by one: agents' changes, and those of users' own code.
+    Column("cache", Text, primary_key=True),
     Column("key", Text, primary_key=True),
     Column("status", Text, nullable=False),
     Column("value", Json),
@@ -115,13 +117,14 @@ result_cache = Table(
     Column("hits", Integer, nullable=False),
     CheckConstraint("status IN ('making', 'ready')", name="cache_status"),
 )
-Index("idx_cache_used", result_cache.c.used_at)
-Index("idx_cache_expires", result_cache.c.expires_at)
+Index("idx_cache_used", result_cache.c.cache, result_cache.c.used_at)
+Index("idx_cache_expires", result_cache.c.cache, result_cache.c.expires_at)
 Index("idx_cache_tag", result_cache.c.tag)
 
 cache_counts = Table(
     "cache_counts",
     metadata,
+    Column("cache", Text, primary_key=True),
     Column("name", Text, primary_key=True),
     Column("number", BigInteger, nullable=False),
 )
@@ -163,5 +166,6 @@ event_handlers = Table(
     Column("event_type", Text, primary_key=True),
     Column("handler", Text, primary_key=True),
     Column("lane", Text, nullable=False),
+    Column("time_limit", Double),
     Column("created_at", Double, nullable=False),
 )

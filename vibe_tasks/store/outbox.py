@@ -188,13 +188,17 @@ def lost(
     return connection.execute(gone).rowcount
 
 
-def publications(connection: Connection, job_ids: Iterable[str]) -> tuple[Publication, ...]:
-    """The messages of these jobs, in this order."""
+def publications(
+    connection: Connection, job_ids: Iterable[str], *, as_submitted: bool = False
+) -> tuple[Publication, ...]:
+    """The messages of these jobs, in this order, or in that in which they were submitted."""
     wanted = list(job_ids)
     if not wanted:
         return ()
     values = {"ids": as_parameter(connection, wanted)}
-    rows = connection.execute(_MESSAGES[connection.dialect.name], values)
+    rows = connection.execute(_MESSAGES[connection.dialect.name], values).all()
+    if as_submitted:
+        wanted = [row.id for row in sorted(rows, key=lambda row: row.seq)]
     found = {row.id: publication_of(row) for row in rows}
     return tuple(found[job_id] for job_id in wanted if job_id in found)
 

@@ -8,9 +8,10 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, func, insert, null, select, text, update
 
 from vibe_tasks.errors import UnknownJobError
+from vibe_tasks.jobs import JobStatus
 from vibe_tasks.pipeline import TaskStatus
 from vibe_tasks.store.engine import now
-from vibe_tasks.store.schema import jobs, plans, task_needs, tasks
+from vibe_tasks.store.schema import has_status, jobs, plans, task_needs, tasks
 
 _P, _T, _N, _J = plans.c, tasks.c, task_needs.c, jobs.c
 
@@ -228,7 +229,7 @@ def live_jobs(
     connection: Connection, plan_id: str, task_id: str | None = None
 ) -> tuple[dict[str, Any], ...]:
     """The plan's jobs that have not ended, of one task or of all."""
-    statement = select(_J.id, _J.task_id, _J.kind, _J.status, _J.name).where(
+    statement = select(_J.id, _J.task_id, _J.kind, _J.status, _J.name, _J.error).where(
         _J.plan_id == plan_id, _J.status.in_(("blocked", "pending", "processing"))
     )
     if task_id is not None:
@@ -242,10 +243,40 @@ def jobs_of_plan(connection: Connection, plan_id: str) -> tuple[dict[str, Any], 
     return tuple(dict(row) for row in connection.execute(statement).mappings())
 
 
-_HEADING = select(_P.id, _P.name, _P.plan_dir, _P.repo, _P.base_commit, _P.branch, _P.status).where(
-    _P.id == bindparam("plan")
-)
+def change_keys(connection: Connection, plan_id: str, task_id: str) -> tuple[str, ...]:
+    """Keys of all changes that were made for a task, and of the votes on them, sorted."""
+    statement = select(_J.result).where(
+        _J.plan_id == plan_id, _J.task_id == task_id, has_status(JobStatus.COMPLETED)
+    )
+    results = connection.execute(statement).scalars()
+    found = {result.get("cache_key") for result in results if isinstance(result, dict)}
+    return tuple(sorted(key for key in found if key))
+
+
+_HEADING = select(
+    _P.id, _P.name, _P.plan_dir, _P.repo, _P.remote, _P.base_commit, _P.branch, _P.status
+).where(_P.id == bindparam("plan"))
 _SPEC = select(_T.spec).where(_T.plan_id == bindparam("plan"), _T.id == bindparam("task"))
+
+
+def keys_of_tasks(connection: Connection, plan_id: str, task_ids: Sequence[str]) -> dict[str, str]:
+    """Keys under which the latest change of each of these tasks can be found again.
+
+    A change without one, as its agent is not to be remembered, stands for itself: its commit.
+    """
+    statement = (
+        select(_J.task_id, _J.result)
+        .where(
+            _J.plan_id == plan_id, _J.task_id.in_(task_ids), _J.kind.in_(("dev", "fix")),
+            has_status(JobStatus.COMPLETED),
+        )
+        .order_by(_J.seq)
+    )  # fmt: skip
+    return {
+        row.task_id: str(row.result.get("cache_key") or row.result.get("commit"))
+        for row in connection.execute(statement)
+        if isinstance(row.result, dict)
+    }
 
 
 def dead_letters(connection: Connection, plan_id: str, *, limit: int) -> tuple[str, ...]:

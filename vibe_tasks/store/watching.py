@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, and_, bindparam, func, or_, select
+from sqlalchemy import Connection, and_, bindparam, case, func, or_, select
 
 from vibe_tasks.errors import UnknownJobError
 from vibe_tasks.jobs import LIVE, JobStatus
@@ -22,22 +22,37 @@ from vibe_tasks.store.schema import (
 
 _J, _T, _H, _E, _W = jobs.c, tasks.c, job_history.c, events.c, worker_health.c
 
+# Of several reviews the latest that has not ended.
 _latest = (
-    select(_J.task_id, func.max(_J.seq).label("seq"))
+    select(
+        _J.task_id,
+        func.coalesce(func.max(case((has_status(*LIVE), _J.seq))), func.max(_J.seq)).label("seq"),
+    )
     .where(_J.plan_id == bindparam("plan"))
     .group_by(_J.task_id)
     .subquery()
 )
+_panel = (
+    select(
+        _J.task_id, _J.round, func.count().label("seats"),
+        func.count(case((has_status(JobStatus.COMPLETED), 1))).label("votes"),
+    )
+    .where(_J.plan_id == bindparam("plan"), _J.kind == "review")
+    .group_by(_J.task_id, _J.round)
+    .subquery()
+)  # fmt: skip
 _BOARD = (
     select(
         _T.id, _T.title, _T.status, _T.fix_round, _T.error,
         _J.id.label("job_id"), _J.kind, _J.status.label("job_status"), _J.attempt,
         (now() - _J.started_at).label("elapsed"), (_J.backoff_until - now()).label("wait"),
-        _J.error.label("job_error"),
+        _J.error.label("job_error"), _panel.c.seats, _panel.c.votes,
     )
     .select_from(
         tasks.outerjoin(_latest, _latest.c.task_id == _T.id).outerjoin(
             jobs, _J.seq == _latest.c.seq
+        ).outerjoin(
+            _panel, and_(_panel.c.task_id == _T.id, _panel.c.round == _T.fix_round)
         )
     )
     .where(_T.plan_id == bindparam("plan"))
@@ -96,6 +111,8 @@ class TaskView:
         elapsed: Seconds since that attempt began.
         wait: Seconds until the next attempt, None when there is no wait.
         job_error: The job's last error.
+        seats: Reviewers that were asked in this fix round, None where none were.
+        votes: Those of them that have voted.
     """
 
     id: str
@@ -110,6 +127,8 @@ class TaskView:
     elapsed: float | None
     wait: float | None
     job_error: str | None
+    seats: int | None = None
+    votes: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,6 +190,16 @@ def plan_board(connection: Connection, plan_id: str) -> tuple[TaskView, ...]:
     """A plan's tasks in the plan's order, each with its latest job."""
     rows = connection.execute(_BOARD, {"plan": plan_id}).mappings()
     return tuple(TaskView(**row) for row in rows)
+
+
+def priorities_of(connection: Connection, plan_id: str) -> dict[str, dict[str, str]]:
+    """For each task, in the plan's order, its `priority` and `priority_why`, in words."""
+    wanted = (_T.spec["priority"].as_string(), _T.spec["priority_why"].as_string())
+    statement = select(_T.id, *wanted).where(_T.plan_id == plan_id).order_by(_T.position)
+    return {
+        task: {"priority": level, "priority_why": why or ""}
+        for task, level, why in connection.execute(statement)
+    }
 
 
 def newest(connection: Connection) -> Mark:

@@ -1,1 +1,1 @@
-"""The Celery side. Touches celery and kombu."""
+"""The Celery side. Touches celery and kombu; posts to webhooks."""

@@ -70,7 +70,12 @@ def make_app() -> Celery:
         task_store_errors_even_if_ignored=False,
         worker_log_format=f"{LOG_FORMAT} %(message)s",
         worker_task_log_format=f"{LOG_FORMAT} %(task_name)s[%(task_id)s] %(message)s",
-        imports=["vibe_tasks.tasks.work", "vibe_tasks.tasks.upkeep", *chosen.imports],
+        imports=[
+            "vibe_tasks.tasks.work",
+            "vibe_tasks.tasks.upkeep",
+            "vibe_tasks.tasks.escalate",
+            *chosen.imports,
+        ],
         beat_schedule=dict(SCHEDULE),
         beat_schedule_filename=str(resources.home() / "beat-schedule"),
         **shared_beat(

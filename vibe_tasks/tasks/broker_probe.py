@@ -11,7 +11,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from vibe_tasks.errors import UnavailableError
-from vibe_tasks.settings import masked
+from vibe_tasks.masking import masked
 
 PATIENCE = 2.0
 """Seconds for the broker's answer."""

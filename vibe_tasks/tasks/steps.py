@@ -21,7 +21,15 @@ from vibe_tasks.flow import attempts
 from vibe_tasks.store import leases, workers
 from vibe_tasks.store.engine import DATABASE_ERRORS
 from vibe_tasks.store.retries import reason
-from vibe_tasks.tasks import followers, processes, publisher, remote, resources, unknown
+from vibe_tasks.tasks import (
+    followers,
+    processes,
+    publisher,
+    remote,
+    resources,
+    subscriptions,
+    unknown,
+)
 from vibe_tasks.tasks.heartbeat import Heartbeat
 from vibe_tasks.tasks.reception import ReceptionStep
 from vibe_tasks.tasks.sheet import sheet
@@ -69,6 +77,7 @@ class LedgerStep(bootsteps.StartStopStep):
         for queue in queues.values():
             queue.no_ack = True  # those too that Celery made of a name after `-Q`
         self._heartbeat = Heartbeat(parent, register(parent, list(queues)))
+        subscriptions.renew(parent.app, list(queues))
         self._heartbeat.start()
         atexit.register(self._leave)
 

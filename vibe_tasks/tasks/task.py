@@ -18,9 +18,11 @@ from vibe_tasks.errors import (
     AttemptError,
     BudgetReachedError,
     Cancel,
+    CircuitBreakerOpenError,
     LeaseLostError,
     Snooze,
     TransientError,
+    UsageLimitError,
 )
 from vibe_tasks.failures import FailureKind, classify, describe
 from vibe_tasks.flow import attempts, chords, writing
@@ -199,7 +201,8 @@ def _ends_the_process(error: BaseException) -> bool:
 def ending_of(error: BaseException) -> attempts.Ending:
     """What an exception out of a job means for the job."""
     if isinstance(error, Snooze):
-        return attempts.Ending(kind="snooze", text=str(error), wait=error.seconds)
+        away = isinstance(error, CircuitBreakerOpenError | UsageLimitError)
+        return attempts.Ending(kind="snooze", text=str(error), wait=error.seconds, away=away)
     if isinstance(error, BudgetReachedError):
         return attempts.Ending(kind="block", text=str(error))
     if isinstance(error, Cancel):

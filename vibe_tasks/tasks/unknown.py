@@ -11,6 +11,7 @@ from typing import Any
 from vibe_tasks.flow import attempts
 from vibe_tasks.store import jobs
 from vibe_tasks.store.engine import DATABASE_ERRORS
+from vibe_tasks.store.event_handlers import KIND
 from vibe_tasks.tasks import followers, publisher, resources
 
 log = logging.getLogger(__name__)
@@ -33,6 +34,8 @@ def refuse(sender: Any, name: str, id: str, **_: Any) -> None:  # noqa: A002  th
             )
         if claim is None:
             return  # no job, or another worker has it
+        if claim.kind == KIND:
+            text += f" If there is no such handler any more: vibe events forget {name}"
         again, following = attempts.settle(
             ledger, claim, attempts.Ending(kind="failure", text=text), uniform=resources.uniform
         )

@@ -1,4 +1,4 @@
-"""Dev, fix, qa and deploy as Celery tasks, and what follows a job."""
+"""Dev, fix, qa, review and deploy as Celery tasks, and what follows a job."""
 
 from __future__ import annotations
 
@@ -10,28 +10,38 @@ from typing import Any
 
 from celery.result import AsyncResult
 
+from vibe_tasks.breaker import CircuitBreakerConfig
 from vibe_tasks.errors import InputError
 from vibe_tasks.flow.deployment import deploy as deploy_commit
 from vibe_tasks.flow.development import develop
 from vibe_tasks.flow.plan_source import plan_of_one, read_plan
 from vibe_tasks.flow.quality import judge
 from vibe_tasks.flow.submission import Prepared, Submission, prepare, submit_plan
+from vibe_tasks.flow.voting import vote
 from vibe_tasks.flow.workplace import Bench, Following, Workplace, set_up
 from vibe_tasks.jobs import Claim
 from vibe_tasks.tasks import follow, publisher, resources
 from vibe_tasks.tasks.app import app
 from vibe_tasks.tasks.task import LedgerTask
+from vibe_tasks.workspace.surroundings import Machine
 
 Performance = Callable[[Bench], tuple[Mapping[str, Any], Following]]
 
 
 def workplace() -> Workplace:
     """What this process brings along."""
+    settings = resources.settings()
     return Workplace(
         ledger=resources.ledger(),
         home=resources.home(),
         environ=os.environ,
         retries=resources.retries,
+        monotonic=resources.monotonic,
+        uniform=resources.uniform,
+        breaker=CircuitBreakerConfig.of(settings),
+        cache_ttl=settings.cache_ttl_seconds,
+        cache_entries=settings.cache_max_entries,
+        machine=Machine(allowed=settings.agent_env, hidden=(resources.home(),)),
     )
 
 
@@ -96,6 +106,7 @@ def _plan_task(kind: str, work: Performance, lane: str, base: type[PlanTask] = P
 
 fix = _plan_task("fix", develop, "code")
 qa = _plan_task("qa", judge, "qa")
+review = _plan_task("review", vote, "qa")
 deploy = _plan_task("deploy", deploy_commit, "deploy")
 dev = _plan_task("dev", develop, "code", DevTask)
 

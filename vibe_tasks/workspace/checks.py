@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 from vibe_tasks.workspace.process import run
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
+
+    from vibe_tasks.workspace.surroundings import Surrounded
 
 _OUTPUT = 4_000
 
@@ -21,10 +23,11 @@ class CheckResult:
     Attributes:
         command: The shell command line.
         passed: Whether it ended with exit code 0 in time.
-        exit_code: Its exit code, 128 + n when signal n ended it; None when it ran past its timeout.
+        exit_code: Its exit code, 128 + n when signal n ended it; None when we ended it.
         timed_out: Whether it was ended because of its timeout.
         seconds: From start to end.
         output: The last 4,000 characters of standard output and error.
+        why: What we ended it for, such as `used more than 512 MB of memory`; else empty.
     """
 
     command: str
@@ -33,19 +36,27 @@ class CheckResult:
     timed_out: bool
     seconds: float
     output: str
+    why: str = ""
 
 
 def run_checks(
-    commands: Sequence[str], *, cwd: Path, env: Mapping[str, str], timeout: float, log: Path
+    commands: Sequence[str],
+    *,
+    cwd: Path,
+    held: Surrounded,
+    timeout: float,
+    log: Path,
+    stop: Callable[[], str | None] | None = None,
 ) -> tuple[CheckResult, ...]:
     """Run every check, one after the other; a failing one does not stop the rest.
 
     Args:
         commands: Shell command lines.
         cwd: The worktree.
-        env: The whole environment.
+        held: Environment, limits and sandbox.
         timeout: Seconds for each check.
         log: File that commands and output are added to.
+        stop: Asked once a second; a text ends the check that runs, and fails it.
 
     Raises:
         PermanentError: The worktree does not exist, or a command line cannot be run at all.
@@ -53,16 +64,26 @@ def run_checks(
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     return tuple(
-        _check(command, cwd=cwd, env=env, timeout=timeout, log=log) for command in commands
+        _check(command, cwd=cwd, held=held, timeout=timeout, log=log, stop=stop)
+        for command in commands
     )
 
 
 def _check(
-    command: str, *, cwd: Path, env: Mapping[str, str], timeout: float, log: Path
+    command: str,
+    *,
+    cwd: Path,
+    held: Surrounded,
+    timeout: float,
+    log: Path,
+    stop: Callable[[], str | None] | None,
 ) -> CheckResult:
     with log.open("ab") as file:
         file.write(f"$ {command}\n".encode(errors="replace"))
-    finished = run(["/bin/sh", "-c", command], cwd=cwd, env=env, timeout=timeout, log=log)
+    finished = run(
+        ["/bin/sh", "-c", command], cwd=cwd, env=held.env, timeout=timeout, log=log,
+        limits=held.limits, sandbox=held.sandbox, stop=stop,
+    )  # fmt: skip
     return CheckResult(
         command=command,
         passed=finished.exit_code == 0,
@@ -70,4 +91,5 @@ def _check(
         timed_out=finished.timed_out,
         seconds=finished.seconds,
         output=finished.output[-_OUTPUT:],
+        why=finished.why,
     )

@@ -1,42 +1,46 @@
-"""The environment that agents and checks run in."""
+"""The environment that agents and checks run in: named variables, and no others."""
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-_OURS = ("GIT_", "VIBE_", "CELERY_", "_MP_FORK_")
-# What a virtual environment or a pool process leaves; the interpreter on PATH finds its own home.
-_NEUTRAL = frozenset(
+ALLOWED = frozenset(
     {
-        "FORKED_BY_MULTIPROCESSING",
-        "PYTHONHOME",
-        "VIRTUAL_ENV",
-        "VIRTUAL_ENV_PROMPT",
-        "__PYVENV_LAUNCHER__",
+        "COLORTERM", "HOME", "LANG", "LANGUAGE", "LOGNAME", "NO_COLOR", "PATH", "SHELL", "TERM",
+        "TMPDIR", "TZ", "USER", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME",
+        # How this machine reaches others, which no program can find out by itself.
+        "ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY",
+        "all_proxy", "https_proxy", "http_proxy", "no_proxy",
+        "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS", "REQUESTS_CA_BUNDLE", "SSL_CERT_DIR",
+        "SSL_CERT_FILE",
     }
-)
+)  # fmt: skip
+"""What every agent and check is given where it is set, beside all `LC_*`."""
+
+_OURS = ("VIBE_", "CELERY_", "_MP_FORK_")
 
 
-def child_environment(base: Mapping[str, str], *, extra: Mapping[str, str]) -> dict[str, str]:
-    """The environment for a child program.
+def child_environment(
+    base: Mapping[str, str], *, extra: Mapping[str, str], allowed: Collection[str] = ()
+) -> dict[str, str]:
+    """The environment for a child program: what is known to be harmless, and what is named.
 
-    Our own settings, secrets among them, and whatever would redirect git or Python are left out.
-    `python` is the interpreter that we run on.
+    Our own settings, secrets among them, are not handed on whatever is named. `python` is the
+    interpreter that we run on.
 
     Args:
-        base: Where to start from, as a rule os.environ.
+        base: Where to take variables from, as a rule os.environ.
         extra: Variables that are set in any case.
+        allowed: Names of further variables to hand on.
     """
+    named = ALLOWED | set(allowed)
     kept = {
         name: value
         for name, value in base.items()
-        if not name.startswith(_OURS) and name not in _NEUTRAL
+        if (name in named or name.startswith("LC_")) and not name.startswith(_OURS)
     }
     path = kept.get("PATH", os.defpath)
     if sys.executable:

@@ -1,5 +1,5 @@
-"""The one way to git: fixed identity, no hooks, no background work, nothing inherited that would
-redirect it.
+"""The one way to git: fixed identity, no hooks, no programs of the repository's own choice, no
+background work, nothing inherited that would redirect it.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from vibe_tasks.errors import GitError, RepositoryError
+from vibe_tasks.workspace.disarming import LISTING, OPTIONS, disarmed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,8 +32,10 @@ _CONFIG = (
     "maintenance.auto=false",
     "commit.gpgSign=false",
     "i18n.commitEncoding=UTF-8",
+    "log.showSignature=false",
     "merge.autoStash=false",
     "merge.verifySignatures=false",
+    "protocol.ext.allow=never",
     "rerere.enabled=false",
     "submodule.recurse=false",
 )
@@ -47,6 +50,7 @@ _FIXED = {
     "GIT_COMMITTER_EMAIL": "vibe-tasks@localhost",
     "GIT_TERMINAL_PROMPT": "0",
     "GIT_OPTIONAL_LOCKS": "0",
+    "GIT_PROXY_COMMAND": "",  # no setting could overrule an earlier core.gitProxy
     "LC_ALL": "C",
 }
 
@@ -72,6 +76,7 @@ def ask(
     cwd: Path,
     env: Mapping[str, str] | None = None,
     input: str | None = None,  # noqa: A002 subprocess's word
+    timeout: float = _TIMEOUT,
 ) -> Reply:
     """Run git and return its answer, whatever the exit code.
 
@@ -80,6 +85,7 @@ def ask(
         cwd: Working directory.
         env: Variables to set on top of the fixed ones.
         input: What git reads from standard input.
+        timeout: Seconds for the command.
 
     Raises:
         RepositoryError: git is not installed, or cwd does not exist.
@@ -87,12 +93,12 @@ def ask(
     """
     try:
         done = subprocess.run(
-            ["git", *_OPTIONS, *args],
+            ["git", *_OPTIONS, *_armoured(args)],
             cwd=cwd,
-            env=_environment() | dict(env or {}),
+            env=_environment(cwd, dict(env or {})),
             input=os.fsencode(input or ""),
             capture_output=True,
-            timeout=_TIMEOUT,
+            timeout=timeout,
             check=False,
         )
     except FileNotFoundError as error:
@@ -102,7 +108,7 @@ def ask(
             f"git was not found; install git {_dotted(OLDEST)} or newer"
         ) from error
     except subprocess.TimeoutExpired as error:
-        raise GitError(f"git {args[0]} in {cwd} did not end within {_TIMEOUT:.0f} s") from error
+        raise GitError(f"git {args[0]} in {cwd} did not end within {timeout:.0f} s") from error
     out = os.fsdecode(done.stdout).removesuffix("\n")
     return Reply(code=done.returncode, out=out, err=done.stderr.decode(errors="replace").strip())
 
@@ -131,6 +137,34 @@ def git(
     if check and reply.code:
         raise failed(reply, *args)
     return reply.out
+
+
+def beginning(*args: str, cwd: Path, most: int) -> tuple[str, bool]:
+    """The beginning of what git prints, readable as it is, and whether there is more.
+
+    The rest is not read: a change may hold gigabytes.
+
+    Args:
+        args: Subcommand and arguments.
+        cwd: Working directory.
+        most: Bytes.
+
+    Raises:
+        GitError: git failed before it had printed so much.
+    """
+    with subprocess.Popen(
+        ["git", *_OPTIONS, *args], cwd=cwd, env=_environment(cwd, {}), stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    ) as process:  # fmt: skip
+        assert process.stdout is not None  # noqa: S101  asked for above
+        said = process.stdout.read(most + 1)
+        cut = len(said) > most
+        if cut:
+            process.kill()
+    text = said[:most].decode(errors="replace")
+    if process.returncode and not cut:
+        raise failed(Reply(code=process.returncode, out="", err=text.strip()), *args)
+    return text, cut
 
 
 def commit_tree(tree: str, *, parents: Sequence[str], message: str, cwd: Path) -> str:
@@ -186,9 +220,24 @@ def _dotted(version: tuple[int, ...]) -> str:
     return ".".join(map(str, version))
 
 
-def _environment() -> dict[str, str]:
+def _armoured(args: Sequence[str]) -> Sequence[str]:
+    """The arguments, with the option that keeps the other side's program the usual one."""
+    option = OPTIONS.get(args[0])
+    return args if option is None else (args[0], option, *args[1:])
+
+
+def _environment(cwd: Path, extra: Mapping[str, str]) -> dict[str, str]:
     """Ours without GIT_DIR, GIT_INDEX_FILE and their kin: a hook or a test that started us may have
     set them.
     """
     kept = {k: v for k, v in os.environ.items() if not k.startswith("GIT_") or k in _KEPT}
-    return kept | _FIXED
+    given = kept | _FIXED | dict(extra)
+
+    def list_settings() -> str:
+        done = subprocess.run(
+            ["git", *LISTING], cwd=cwd, env=given, stdin=subprocess.DEVNULL, capture_output=True,
+            timeout=_TIMEOUT, check=False,
+        )  # fmt: skip
+        return os.fsdecode(done.stdout)
+
+    return given | disarmed(cwd, given.get("GIT_DIR"), list_settings)

@@ -30,6 +30,21 @@ class Merged:
     fresh: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Where a commit on a plan's branch comes from.
+
+    Attributes:
+        before: Where the branch stood before this merge; None when it is no merge of two.
+        merged: What it merged.
+        job_id: The deploy that made it, by its own word; empty where it names none.
+    """
+
+    before: str | None = None
+    merged: str | None = None
+    job_id: str = ""
+
+
 class MergeConflict(VibeError):
     """The commit and the branch changed the same places.
 
@@ -64,10 +79,11 @@ def merge(
         RepositoryError: There is no such branch.
         GitError: git failed, or the two have no common ancestor.
     """
+    repository.bring(commit)
     for _ in range(_ROUNDS):
         tip = repository.branch_commit(branch)
         if tip is None:
-            raise RepositoryError(f"{repository.path} has no branch {branch}")
+            raise RepositoryError(f"{repository.place} has no branch {branch}")
         if repository.is_ancestor(commit, tip):
             return Merged(commit=_merge_commit_of(repository, commit, tip), fresh=False)
         tree = _merged_tree(repository, tip, commit)
@@ -76,6 +92,16 @@ def merge(
         if repository.move_ref(f"refs/heads/{branch}", new=new, old=tip):
             return Merged(commit=new, fresh=True)
     raise GitError(f"branch {branch} moved {_ROUNDS} times while {commit} was being merged")
+
+
+def origin_of(repository: Repository, commit: str) -> Origin:
+    """Where a commit, as a rule the tip of a plan's branch, comes from."""
+    shown = "--format=%P%n%(trailers:key=Vibe-Job,valueonly)"
+    lines = git("show", "--no-patch", shown, commit, cwd=repository.path).split("\n")
+    parents = lines[0].split()
+    if len(parents) != 2:
+        return Origin()
+    return Origin(before=parents[0], merged=parents[1], job_id=lines[1] if lines[1:] else "")
 
 
 def _merged_tree(repository: Repository, tip: str, commit: str) -> str:

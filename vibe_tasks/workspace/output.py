@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import BinaryIO
 
 _STDOUT_TAIL = 200_000
+_LONGEST_LINE = 1_000_000  # bytes; an event of an agent may hold a whole file
 
 
 class Kept:
@@ -49,3 +50,27 @@ def _extend(tail: bytearray, chunk: bytes, limit: int) -> int:
 def readable_text(output: bytearray) -> str:
     """Readable text that every database takes: PostgreSQL refuses NUL."""
     return output.decode(errors="replace").replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
+class Lines:
+    """Cuts output into lines as it comes; a line's excess is left out, memory stays bounded."""
+
+    def __init__(self, *, longest: int = _LONGEST_LINE) -> None:
+        self._longest = longest
+        self._begun = bytearray()
+
+    def add(self, chunk: bytes) -> list[str]:
+        """Take what was read; the lines that it completes, without their line feeds."""
+        *ends, rest = chunk.split(b"\n")
+        complete = [self._completed(end) for end in ends]
+        self._begun += rest[: self._longest - len(self._begun)]
+        return complete
+
+    def close(self) -> list[str]:
+        """The last line, where no line feed ended it."""
+        return [self._completed(b"")] if self._begun else []
+
+    def _completed(self, end: bytes) -> str:
+        self._begun += end[: self._longest - len(self._begun)]
+        line, self._begun = readable_text(self._begun), bytearray()
+        return line

@@ -1,53 +1,38 @@
-"""One child program: bounded in time and output, and gone when we are.
+"""One child program: bounded in time, output and what it uses, and gone when we are.
 
-The program runs in a session, and so in a process group, of its own under a small shell. A subshell
-of that shell reads from a pipe whose other end only this process holds, the lifeline: when this
-process dies, killed or not, the read ends and the subshell kills the whole group. Linux's
-PR_SET_PDEATHSIG was not enough: it reaches the first child alone, acts when the starting thread
-ends, needs code between fork and exec, and macOS has nothing like it.
-
-A program that leaves the group by setsid() of its own is not followed; it can only not hold us up.
+A small launcher stands between us and the program. It holds one end of a socket pair whose other
+end only this process has, the lifeline: when this process dies, killed or not, the launcher kills
+whatever the program has started, and ends when nothing is left. On Linux that includes what left
+the process group by setsid() or lost its parents (docs/decisions/0015); on macOS it is the group.
 """
 
 from __future__ import annotations
 
-import errno
 import os
 import selectors
 import shutil
-import signal
 import subprocess
-import tempfile
 import time
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vibe_tasks.errors import AttemptError, PermanentError, TransientError
-from vibe_tasks.workspace.output import Kept, readable_text
+from vibe_tasks.errors import PermanentError
+from vibe_tasks.workspace.bounds import UNBOUNDED, Bounds
+from vibe_tasks.workspace.launch import Launched, Order, launched
+from vibe_tasks.workspace.output import Kept, Lines, readable_text
+from vibe_tasks.workspace.watch import EndedBy, Ending, Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-# The program is the shell's foreground child: it keeps standard input and default signals, and has
-# no child that it did not start. The shell outlives SIGTERM to hand on the exit code; `trap :` is
-# reset in the program, `trap ""` is not.
-_LAUNCHER = """
-exec 3<"/dev/fd/$1"
-shift
-(trap "" HUP INT QUIT TERM; read -r _ <&3; kill -KILL 0) </dev/null >/dev/null 2>&1 &
-trap : HUP INT QUIT TERM
-"$@" 3<&-
-code=$?
-{ kill -KILL $!; wait $!; } 2>/dev/null
-exit $code
-"""
+    from vibe_tasks.workspace.sandbox import Sandbox
+
 _CHUNK = 65_536
 _LOOK = 0.05  # seconds between two looks at a program whose output somebody else holds open
-# Seconds to wait for a killed group to be gone; its zombies count until somebody reaps them.
-_GONE = 0.1
-_EXHAUSTED = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOSPC})
+_NO_SANDBOX = b"bwrap: "  # how bubblewrap begins to tell that it failed, with exit code 1
+_OVER_CPU = 128 + 24  # SIGXCPU
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,8 +40,10 @@ class Finished:
     """How a program ended.
 
     Attributes:
-        exit_code: The exit code, 128 + n when signal n ended it; None when it ran past its timeout.
-        timed_out: Whether it was ended because of its timeout.
+        exit_code: The exit code, 128 + n when signal n ended it; None when we ended it.
+        ended_by: What we ended it for; None when it ended by itself.
+        why: In words, to follow the program's name, such as `said nothing for 60 s`; the text that
+            `stop` gave; empty when it ended by itself.
         output: Standard output and error as they came, mixed; the middle is left out past the
             limit.
         stdout_tail: The last 200,000 bytes of standard output alone.
@@ -65,11 +52,17 @@ class Finished:
     """
 
     exit_code: int | None
-    timed_out: bool
     output: str
     stdout_tail: str
     seconds: float
     truncated: bool
+    ended_by: EndedBy | None = None
+    why: str = ""
+
+    @property
+    def timed_out(self) -> bool:
+        """Whether it was ended because of its timeout."""
+        return self.ended_by == "timeout"
 
 
 def run(
@@ -82,45 +75,71 @@ def run(
     stdin: str = "",
     output_limit: int = 1_000_000,
     grace: float = 2.0,
+    idle: float | None = None,
+    limits: Bounds = UNBOUNDED,
+    sandbox: Sandbox | None = None,
+    hear: Callable[[str], float | None] | None = None,
+    stop: Callable[[], str | None] | None = None,
 ) -> Finished:
     """Run a program to its end and return how it ended.
 
-    Whatever it left running in its process group is killed then.
+    Whatever it left running is killed then.
 
     Args:
         argv: The program, looked up on the PATH of `env`, and its arguments.
         cwd: Working directory.
         env: The whole environment; nothing else is inherited.
-        timeout: Seconds until the group gets SIGTERM.
+        timeout: Seconds until its process group gets SIGTERM.
         log: File that the output is added to, as it comes up to half the limit.
         stdin: What the program reads from standard input.
         output_limit: Bytes of output to keep: one half from the beginning, one from the end.
         grace: Seconds between SIGTERM and SIGKILL.
+        idle: Seconds without output after which it is ended; None: it may be silent.
+        limits: What it may use; where it uses more it is killed without grace.
+        sandbox: Where it is confined to; None: nowhere.
+        hear: Called with each line of standard output, cut at a million bytes. A number means that
+            the work is over: unless the program ends by itself it is ended after so many seconds.
+        stop: Asked once a second; a text ends the program, and is in `why`.
 
     Raises:
-        PermanentError: The program or the working directory does not exist, or cannot be run.
+        PermanentError: The program or the working directory does not exist, or cannot be run; or
+            the sandbox is not available on this machine.
         TransientError: The machine has no room for another process.
     """
-    command = [_find(argv, cwd=cwd, env=env), *argv[1:]]
+    command = [find_program(argv, cwd=cwd, env=env), *argv[1:]]
+    order = Order(argv=command, cwd=cwd, env=env, stdin=stdin, limits=limits.for_each_process())
+    if sandbox is not None:
+        order = replace(order, argv=sandbox.around(command, cwd=cwd, env=env), wrapped=True)
     log.parent.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
+    watch = Watch(now=started, timeout=timeout, idle=idle, bounds=limits, stop=stop)
     with log.open("ab", buffering=0) as file:
-        kept = Kept(file, limit=output_limit)
-        with _started(command, cwd=cwd, env=env, stdin=stdin) as process:
-            in_time = _follow(process, kept, deadline=started + timeout, grace=grace)
-        kept.close()
+        ears = _Ears(Kept(file, limit=output_limit), watch, hear)
+        with launched(order) as program:
+            ending = _follow(program, ears, watch, wrapped=order.wrapped, grace=grace)
+        exit_code = program.exit_code(command[0])
+        ears.kept.close()
+    if order.wrapped and exit_code == 1 and ears.kept.output.startswith(_NO_SANDBOX):
+        raise PermanentError(f"sandbox: strict: {readable_text(ears.kept.output[:500]).strip()}")
+    if ending is None and limits.cpu is not None and exit_code == _OVER_CPU:
+        ending = Ending(by="cpu", why=f"used more than {limits.cpu:g} s of processor time")
     return Finished(
-        exit_code=_exit_code(process.returncode) if in_time else None,
-        timed_out=not in_time,
-        output=readable_text(kept.output),
-        stdout_tail=readable_text(kept.stdout),
+        exit_code=exit_code if ending is None else None,
+        ended_by=None if ending is None else ending.by,
+        why="" if ending is None else ending.why,
+        output=readable_text(ears.kept.output),
+        stdout_tail=readable_text(ears.kept.stdout),
         seconds=time.monotonic() - started,
-        truncated=kept.cut > 0,
+        truncated=ears.kept.cut > 0,
     )
 
 
-def _find(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> str:
-    """Absolute path of the program: no shell built-in can take its place."""
+def find_program(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> str:
+    """Absolute path of the program: no shell built-in can take its place.
+
+    Raises:
+        PermanentError: It, or the working directory, does not exist.
+    """
     if not argv or not argv[0]:
         raise PermanentError("no program given: the argument list is empty")
     if not cwd.is_dir():
@@ -134,146 +153,80 @@ def _find(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> str:
     return str(Path.cwd() / found)
 
 
-@contextmanager
-def _started(
-    command: Sequence[str], *, cwd: Path, env: Mapping[str, str], stdin: str
-) -> Iterator[subprocess.Popen[bytes]]:
-    """The running program; at the end its group is dead, whatever was raised."""
-    lifeline, held = os.pipe()
-    try:
-        process = _popen(command, cwd=cwd, env=env, stdin=stdin, lifeline=lifeline)
-    except BaseException:
-        os.close(held)
-        raise
-    finally:
-        os.close(lifeline)
-    with process:
-        try:
-            yield process
-        finally:
-            os.close(held)  # first: the group may still be there when something was raised
+class _Ears:
+    """Everything that hears what the program says."""
+
+    def __init__(
+        self, kept: Kept, watch: Watch, hear: Callable[[str], float | None] | None
+    ) -> None:
+        self.kept = kept
+        self._watch = watch
+        self._hear = hear
+        self._lines = Lines()
+
+    def take(self, chunk: bytes, *, stdout: bool) -> None:
+        self.kept.add(chunk, stdout=stdout)
+        self._watch.word(time.monotonic(), len(chunk))
+        if stdout and self._hear is not None:
+            self._tell(self._lines.add(chunk))
+
+    def close(self) -> None:
+        self._tell(self._lines.close())
+
+    def _tell(self, lines: list[str]) -> None:
+        if self._hear is None:
+            return
+        for line in lines:
+            seconds = self._hear(line)
+            if seconds is not None:
+                self._watch.work_over(time.monotonic(), seconds)
 
 
-def _popen(
-    command: Sequence[str], *, cwd: Path, env: Mapping[str, str], stdin: str, lifeline: int
-) -> subprocess.Popen[bytes]:
-    """Start it. Input comes from a file without a name: nobody has to feed a pipe."""
-    try:
-        with tempfile.TemporaryFile() as given:
-            given.write(stdin.encode(errors="replace"))
-            given.seek(0)
-            return subprocess.Popen(
-                ["/bin/sh", "-c", _LAUNCHER, "sh", str(lifeline), *command],
-                stdin=given,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                cwd=cwd,
-                env=dict(env),
-                pass_fds=(lifeline,),
-                start_new_session=True,
-                # Celery's pool processes ignore SIGINT, which a shell cannot undo; tests run as
-                # checks need it. The function takes no lock, so threads do not matter.
-                preexec_fn=_restore_interrupt if _interrupt_ignored() else None,  # noqa: PLW1509
-            )
-    except (OSError, ValueError) as error:
-        kind: type[AttemptError] = PermanentError
-        if isinstance(error, OSError) and error.errno in _EXHAUSTED:
-            kind = TransientError
-        raise kind(f"program {command[0]!r} cannot be started: {error}") from error
-
-
-def _interrupt_ignored() -> bool:
-    return signal.getsignal(signal.SIGINT) is signal.SIG_IGN
-
-
-def _restore_interrupt() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
-def _follow(process: subprocess.Popen[bytes], kept: Kept, *, deadline: float, grace: float) -> bool:
-    """Read until the program is over or had to be ended; whether it was over in time."""
+def _follow(
+    program: Launched, ears: _Ears, watch: Watch, *, wrapped: bool, grace: float
+) -> Ending | None:
+    """Read until the program is over or had to be ended; why it had to."""
+    process = program.process
     with selectors.DefaultSelector() as selector:
         for stream in filter(None, (process.stdout, process.stderr)):
             os.set_blocking(stream.fileno(), False)
             selector.register(stream.fileno(), selectors.EVENT_READ, data=stream is process.stdout)
         try:
-            in_time = _until(process, selector, kept, deadline=deadline)
-            if not in_time:
-                _signal_group(process, signal.SIGTERM)
-                _until(process, selector, kept, deadline=time.monotonic() + grace)
+            while not program.over():
+                ending = watch.ending(time.monotonic(), launcher=process.pid, wrapped=wrapped)
+                if ending is not None:
+                    break
+                _wait(process, selector, ears)
+            else:
+                ending = None
+            if ending is not None and not ending.at_once:
+                program.terminate()
+                until = time.monotonic() + grace
+                while not program.over() and time.monotonic() < until:
+                    _wait(process, selector, ears)
         finally:
-            _end_group(process)
+            program.kill()
         # A pipe holds 64 KiB as a rule and at most 1 MiB: this empties it, and a runaway writer
         # cannot keep us.
         for _ in range(1 + (1 << 20) // _CHUNK):
-            _read(selector, kept, seconds=0)
-    return in_time
+            _read(selector, ears, seconds=0)
+    ears.close()
+    return ending
 
 
-def _until(
-    process: subprocess.Popen[bytes],
-    selector: selectors.BaseSelector,
-    kept: Kept,
-    *,
-    deadline: float,
-) -> bool:
-    """Read until the program is over; False when the deadline (monotonic) came first."""
-    while process.poll() is None:
-        left = deadline - time.monotonic()
-        if left <= 0:
-            return False
-        _wait(process, selector, kept, seconds=min(left, _LOOK))
-    return True
-
-
-def _wait(
-    process: subprocess.Popen[bytes],
-    selector: selectors.BaseSelector,
-    kept: Kept,
-    *,
-    seconds: float,
-) -> None:
-    """Wait for output, or for the end when no more output can come."""
+def _wait(process: subprocess.Popen[bytes], selector: selectors.BaseSelector, ears: _Ears) -> None:
+    """Wait a moment for output, or for the end when no more output can come."""
     if selector.get_map():
-        _read(selector, kept, seconds=seconds)
+        _read(selector, ears, seconds=_LOOK)
     else:
         with suppress(subprocess.TimeoutExpired):
-            process.wait(timeout=seconds)
+            process.wait(timeout=_LOOK)
 
 
-def _read(selector: selectors.BaseSelector, kept: Kept, *, seconds: float) -> None:
+def _read(selector: selectors.BaseSelector, ears: _Ears, *, seconds: float) -> None:
     for key, _ in selector.select(seconds):
         chunk = os.read(key.fd, _CHUNK)
         if chunk:
-            kept.add(chunk, stdout=key.data)
+            ears.take(chunk, stdout=key.data)
         else:
             selector.unregister(key.fd)
-
-
-def _end_group(process: subprocess.Popen[bytes]) -> None:
-    """Kill what is left of the group, and wait until none of it can write any more."""
-    if _signal_group(process, signal.SIGKILL):
-        process.wait()
-        until = time.monotonic() + _GONE
-        while _signal_group(process, 0) and time.monotonic() < until:
-            with selectors.DefaultSelector() as nothing:
-                nothing.select(0.001)
-
-
-def _signal_group(process: subprocess.Popen[bytes], number: int) -> bool:
-    """Signal the group; whether there was anybody. The group's id stays taken while it has a
-    member.
-    """
-    try:
-        os.killpg(process.pid, number)
-    except (
-        ProcessLookupError,
-        PermissionError,
-    ):  # macOS says the latter where only zombies are left
-        return False
-    return True
-
-
-def _exit_code(returncode: int) -> int:
-    """The shell reports a signal as 128 + n; so do we when the shell itself got it."""
-    return returncode if returncode >= 0 else 128 - returncode

@@ -27,11 +27,18 @@ class Repository:
         path: Top level of the working tree, or the repository itself when it is bare.
         common_dir: What its worktrees share: objects, refs, configuration.
         bare: Whether it has no working tree.
+        address: Where other hosts reach it; None for one that is on this machine alone.
     """
 
     path: Path
     common_dir: Path
     bare: bool
+    address: str | None = None
+
+    @property
+    def place(self) -> str:
+        """Where it is, for people."""
+        return str(self.path)
 
     @staticmethod
     def open(path: Path) -> Repository:
@@ -111,6 +118,13 @@ class Repository:
         """The commit at the tip of a branch; None when there is no such branch."""
         return self._commit(_HEADS + branch)
 
+    def glance(self, branch: str) -> str | None:
+        """As `branch_commit`, for people who want to know it quickly or not at all."""
+        return self.branch_commit(branch)
+
+    def bring(self, commit: str) -> None:
+        """See to it that the commit is here; of a repository on this machine it is."""
+
     def create_branch(self, branch: str, commit: str) -> None:
         """Make a branch that does not exist yet.
 
@@ -118,11 +132,11 @@ class Repository:
             RepositoryError: It exists, or its name is impossible.
         """
         try:
-            created = self.move_ref(_HEADS + branch, new=commit, old="")
+            created = self.move_ref(_HEADS + branch, new=commit, old="", patience=_PATIENCE)
         except GitError as error:
             raise RepositoryError(f"branch {branch} cannot be made: {error}") from error
         if not created:
-            raise RepositoryError(f"branch {branch} already exists in {self.path}")
+            raise RepositoryError(f"branch {branch} already exists in {self.place}")
 
     def checked_out_at(self, branch: str) -> Path | None:
         """The working tree, of whichever worktree, that has the branch checked out."""
@@ -165,9 +179,12 @@ class Repository:
             ref: Full name, beginning with refs/vibe/.
             commit: The commit.
         """
+        self._check_ours(ref)
+        self.move_ref(ref, new=commit, old=None)
+
+    def _check_ours(self, ref: str) -> None:
         if not ref.startswith(_OURS):
             raise ValueError(f"ref must begin with {_OURS}, got {ref!r}")
-        self.move_ref(ref, new=commit, old=None)
 
     def is_ancestor(self, ancestor: str, commit: str) -> bool:
         """Whether the first commit is contained in, or is, the second."""

@@ -98,6 +98,14 @@ class Worktree:
             raise failed(reply, *command)
         return tuple(dict.fromkeys(entry.split("\t", 1)[1] for entry in unmerged))
 
+    def apply(self, patch: Path) -> None:
+        """Make the changes of a patch file, all or none.
+
+        Raises:
+            GitError: It does not fit.
+        """
+        self._git("apply", "--index", "--whitespace=nowarn", "--", str(patch))
+
     def unresolved(self, paths: Sequence[str]) -> tuple[str, ...]:
         """Those of the paths that still hold conflict markers."""
         return tuple(path for path in paths if _has_markers(self.path / path))
@@ -175,6 +183,7 @@ def checkout(repository: Repository, commit: str, path: Path) -> Iterator[Worktr
         GitError: git failed.
         OSError: The folder cannot be made, or what was left there cannot be removed.
     """
+    repository.bring(commit)
     path = path.parent.resolve() / path.name  # a link left in its place is removed, not followed
     entry = _entry(repository, path)
     _remove(path)

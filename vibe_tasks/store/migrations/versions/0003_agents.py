@@ -46,6 +46,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "result_cache",
+        sa.Column("cache", sa.Text(), nullable=False),
         sa.Column("key", sa.Text(), nullable=False),
         sa.Column("status", sa.Text(), nullable=False),
         sa.Column("value", JSON_VALUE, nullable=True),
@@ -58,16 +59,17 @@ def upgrade() -> None:
         sa.Column("used_at", sa.Double(), nullable=False),
         sa.Column("hits", sa.Integer(), nullable=False),
         sa.CheckConstraint("status IN ('making', 'ready')", name="cache_status"),
-        sa.PrimaryKeyConstraint("key"),
+        sa.PrimaryKeyConstraint("cache", "key"),
     )
-    op.create_index("idx_cache_used", "result_cache", ["used_at"])
-    op.create_index("idx_cache_expires", "result_cache", ["expires_at"])
+    op.create_index("idx_cache_used", "result_cache", ["cache", "used_at"])
+    op.create_index("idx_cache_expires", "result_cache", ["cache", "expires_at"])
     op.create_index("idx_cache_tag", "result_cache", ["tag"])
     op.create_table(
         "cache_counts",
+        sa.Column("cache", sa.Text(), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("number", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("name"),
+        sa.PrimaryKeyConstraint("cache", "name"),
     )
     op.create_table(
         "agent_usage",
@@ -104,6 +106,7 @@ def upgrade() -> None:
         sa.Column("event_type", sa.Text(), nullable=False),
         sa.Column("handler", sa.Text(), nullable=False),
         sa.Column("lane", sa.Text(), nullable=False),
+        sa.Column("time_limit", sa.Double()),
         sa.Column("created_at", sa.Double(), nullable=False),
         sa.PrimaryKeyConstraint("event_type", "handler"),
     )

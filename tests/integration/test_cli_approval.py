@@ -1,0 +1,129 @@
+"""`vibe plans approve`: what waits is shown, and exactly that is let go on."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from tests.ledgers import claim, row
+from tests.plan_jobs import job_of, prepared
+from tests.processes import unmeasured
+from tests.repositories import new_commit
+from vibe_tasks.cli.main import cli
+from vibe_tasks.flow.submission import submit_plan
+from vibe_tasks.flow.workplace import Workplace, set_up
+from vibe_tasks.pipeline import Outcome
+from vibe_tasks.store import events
+from vibe_tasks.store.engine import Database
+from vibe_tasks.tasks import resources
+
+ROOT = Path(__file__).parents[2]
+CACHES = (resources.settings_with_sources, resources.database, resources.ledger)
+PARALLEL = [{"id": "a", "prompt": "a"}, {"id": "b", "prompt": "b"}]
+
+
+@pytest.fixture
+def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
+    """The ledger of a home of its own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("VIBE_HOME", str(tmp_path / "home"))
+    for cache in CACHES:
+        cache.cache_clear()
+    yield resources.ledger()
+    resources.database().close()
+    for cache in CACHES:
+        cache.cache_clear()
+
+
+@pytest.fixture
+def plan_id(ledger: Database, tmp_path: Path) -> str:
+    """A plan of two tasks whose deploys are approved by hand."""
+    ready = prepared(tmp_path, tasks=PARALLEL, deploy={"approval": "manual"})
+    return submit_plan(ledger, ready).plan_id
+
+
+def to_deploy(ledger: Database, folder: Path, task: str) -> str:
+    """Bring the task, with a file of its own, to its deploy job; that job."""
+    place = Workplace(ledger=ledger, home=folder / "home", environ={})
+    for kind, outcome in (("dev", Outcome.DONE), ("qa", Outcome.PASSED)):
+        bench = set_up(place, claim(ledger, job_of(ledger, task, kind)))
+        commit = new_commit(
+            bench.repository, bench.plan["base_commit"], {f"{task}.txt": f"I am {task}\x1b[31m\n"}
+        )
+        bench.finish({}, outcome, commit=commit)
+    return job_of(ledger, task, "deploy")
+
+
+def vibe(*arguments: str) -> Result:
+    """Run the command in this process, where nobody can be asked."""
+    return CliRunner().invoke(cli, ["plans", "approve", *arguments], prog_name="vibe")
+
+
+def test_what_waits_is_shown_and_approved(ledger: Database, plan_id: str, tmp_path: Path) -> None:
+    """`--diff` approves nothing; what does not wait is refused in one line."""
+    assert "no deploy that waits" in vibe("todo").output
+    job_id = to_deploy(ledger, tmp_path, "a")
+    shown = vibe("todo", "--diff")
+    assert shown.exit_code == 0
+    assert "+I am a\N{REPLACEMENT CHARACTER}[31m" in shown.stdout
+    assert "\x1b[31m" not in shown.stdout
+    told: dict[str, Any] = json.loads(vibe(plan_id, "a", "--diff", "--json").stdout)
+    assert [(each["task_id"], each["job_id"]) for each in told["waiting"]] == [("a", job_id)]
+    assert "+I am a" in told["waiting"][0]["diff"]
+    assert row(ledger, job_id)["status"] == "blocked"
+
+    refused = vibe("todo", "b")
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert "task b of plan todo has no deploy that waits for an approval" in refused.stderr
+
+    assert json.loads(vibe("todo", "--json").stdout)["approved"] == [job_id]
+    assert row(ledger, job_id)["status"] == "pending"
+    assert vibe("todo").exit_code == 2
+
+
+def test_a_deploy_that_begins_to_wait_says_so(
+    ledger: Database, plan_id: str, tmp_path: Path
+) -> None:
+    """By an event, for whoever is to be told."""
+    job_id = to_deploy(ledger, tmp_path, "a")
+    with ledger.read() as connection:
+        found = events.recent(connection, session=plan_id)
+    asked = [each for each in found if each["hook_event_type"] == "APPROVAL_NEEDED"]
+    assert [(each["payload"]["task"], each["payload"]["job_id"]) for each in asked] == [
+        ("a", job_id)
+    ]
+
+
+@pytest.mark.parametrize(("answer", "becomes"), [("n\n", "blocked"), ("y\n", "pending")])
+def test_on_a_terminal_a_person_is_asked(
+    ledger: Database, plan_id: str, tmp_path: Path, answer: str, becomes: str
+) -> None:
+    """After the change was shown; what comes to wait while they think is not approved with it."""
+    first = to_deploy(ledger, tmp_path, "a")
+    main, terminal = pty.openpty()
+    environ = {**unmeasured(os.environ), "PYTHONPATH": str(ROOT), "NO_COLOR": "1"}
+    command = [sys.executable, "-m", "vibe_tasks.cli.main", "plans", "approve", plan_id]
+    with subprocess.Popen(
+        command, stdin=terminal, stdout=terminal, stderr=terminal, env=environ
+    ) as process:
+        os.close(terminal)
+        said = ""
+        while "[y/N]" not in said:
+            said += os.read(main, 4096).decode()
+        second = to_deploy(ledger, tmp_path, "b")
+        os.write(main, answer.encode())
+        assert process.wait(20) == 0
+    os.close(main)
+    assert "+I am a" in said
+    assert "approve the deploy of a?" in said
+    assert row(ledger, first)["status"] == becomes
+    assert row(ledger, second)["status"] == "blocked"

@@ -1,0 +1,140 @@
+"""What commands show of breakers, the cache and budgets, on a real ledger."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from tests.ledgers import claim, row
+from tests.plan_jobs import job_of, prepared
+from vibe_tasks import CircuitBreaker, ResultCache
+from vibe_tasks.cli.main import cli
+from vibe_tasks.flow.submission import submit_plan
+from vibe_tasks.store import jobs, usage
+from vibe_tasks.store.engine import Database
+from vibe_tasks.tasks import resources
+
+CACHES = (resources.settings_with_sources, resources.database, resources.ledger)
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The folder of a ledger that is not there yet."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("VIBE_HOME", str(tmp_path / "home"))
+    for cache in CACHES:
+        cache.cache_clear()
+    yield tmp_path / "home"
+    if (tmp_path / "home").exists():
+        resources.ledger().close()
+    for cache in CACHES:
+        cache.cache_clear()
+
+
+@pytest.fixture
+def plan(home: Path, tmp_path: Path) -> Database:
+    """A ledger with a plan of which one task has used up its budget."""
+    ledger = resources.ledger()
+    assert home.exists()
+    submit_plan(ledger, prepared(tmp_path, budget={"usd": 1.0, "tokens": 1000}))
+    job = job_of(ledger, "a", "dev")
+    taken = claim(ledger, job)
+    with ledger.begin() as connection:
+        usage.record(
+            connection, job_id=job, attempt=1, plan_id=taken.plan_id, task_id="a", agent="sh",
+            kind="dev", cost_usd=1.25, input_tokens=400, seconds=61.0,
+        )  # fmt: skip
+        jobs.block_job(connection, job, 1, "budget of plan todo: 1.25 of 1.00 USD used")
+    return ledger
+
+
+def vibe(*arguments: str) -> Result:
+    """Run the command in this process."""
+    return CliRunner().invoke(cli, list(arguments), prog_name="vibe")
+
+
+def told(*arguments: str) -> Any:
+    """What it says as JSON."""
+    result = vibe(*arguments, "--json")
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+def test_status_shows_breakers_and_cache(home: Path) -> None:
+    """Those that ever opened, with the reason; as JSON all of them."""
+    assert told("status")["breakers"] == []
+    assert "BREAKER" not in vibe("status").stdout
+    assert not home.exists()
+    CircuitBreaker("claude").trip(3600, "usage limit, resets at 8pm")
+    CircuitBreaker("quiet").call(len, "")
+    cache = ResultCache(name="changes")
+    cache.set("a", 1)
+    assert [cache.get(key) for key in "ab"] == [1, None]
+    shown = vibe("status").stdout
+    assert "claude   open for 1:00 h" in shown
+    assert "usage limit, resets at 8pm" in shown
+    assert "quiet" not in shown
+    assert "1 of 2 looks found one (50%)" in shown
+    values = told("status")
+    assert [(each["name"], each["state"]) for each in values["breakers"]] == [
+        ("claude", "open"), ("quiet", "closed"),
+    ]  # fmt: skip
+    assert (values["cache"]["size"], values["cache"]["hit_rate"]) == (1, 50.0)
+
+
+def test_the_caches_are_shown_and_emptied(home: Path) -> None:
+    """All of them or one; a misspelt name is refused."""
+    assert told("cache", "stats")["changes"]["size"] == 0
+    assert not home.exists()
+    for name in ("changes", "results", "mine"):
+        ResultCache(name=name).set("a", 1)
+    assert {name: each["size"] for name, each in told("cache", "stats").items()} == {
+        "changes": 1, "results": 1, "mine": 1,
+    }  # fmt: skip
+    assert vibe("cache", "stats").stdout.startswith("changes: 1 result (0.0 MB), 0 being made; ")
+    refused = vibe("cache", "clear", "--cache", "result")
+    assert refused.exit_code == 2
+    assert "did you mean 'results'" in refused.output
+    assert vibe("cache", "clear", "--cache", "mine").stdout == "forgot 1 result\n"
+    assert told("cache", "clear") == {"cleared": 2}
+
+
+def test_a_budget_is_shown_and_raised(plan: Database) -> None:
+    """What is used, what is left, what waits; then it goes on."""
+    shown = vibe("plans", "budget", "todo").stdout
+    assert "plan todo  1.25      0.00  400          600   61" in shown
+    assert "used in all: 1.25 USD, 400 tokens, 61 seconds in 1 attempt, 0 from the cache" in shown
+    assert "of a: budget of plan todo: 1.25 of 1.00 USD used" in shown
+    raised = vibe("plans", "budget", "todo", "--usd", "5")
+    assert raised.stdout.endswith("1 job goes on\n")
+    assert "waiting" not in raised.stdout
+    assert row(plan, job_of(plan, "a", "dev"))["status"] == "pending"
+    assert told("plans", "budget", "todo", "--seconds", "none")["started"] == []
+    assert told("plans", "budget", "todo")["budgets"][0]["left"] == {
+        "usd": 3.75, "tokens": 600, "seconds": None,
+    }  # fmt: skip
+
+
+WRONG = {
+    ("--usd", "much"): "--usd must be a number, or none, got 'much'",
+    ("--tokens", "1.5"): "--tokens must be a number",
+    ("--seconds", "-1"): "--seconds must be above zero",
+    ("--usd", "nan"): "--usd must be above zero",
+    ("--task", "a"): "give --usd, --tokens or --seconds",
+    ("--task", "aa", "--usd", "1"): "plan todo has no task aa, did you mean 'a'",
+    ("--task", "a", "--agent", "sh", "--usd", "1"): "a task's or an agent's, not both",
+}
+
+
+def test_a_wrong_budget_is_refused(plan: Database) -> None:
+    """In one line, and nothing goes on."""
+    for options, said in WRONG.items():
+        refused = vibe("plans", "budget", "todo", *options)
+        assert (refused.exit_code, said in refused.output) == (2, True), refused.output
+        assert len(refused.output.splitlines()) == 1
+    assert row(plan, job_of(plan, "a", "dev"))["status"] == "blocked"

@@ -1,0 +1,1 @@
+"""Known coding-agent programs, one to a file: how each is started and how its output is read."""

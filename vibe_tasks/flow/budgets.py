@@ -1,0 +1,195 @@
+"""Budgets of a plan: how they stand, and raising one, which lets work go on that waits for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from vibe_tasks.errors import InputError, UnknownJobError
+from vibe_tasks.jobs import JobStatus
+from vibe_tasks.pipeline import JobKind
+from vibe_tasks.store import jobs, plans, usage
+from vibe_tasks.store.engine import Database, Transaction
+from vibe_tasks.store.lanes import Keep
+from vibe_tasks.store.usage import Budget, Scope, Spent
+from vibe_tasks.suggestion import did_you_mean
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """A budget and what was used of it.
+
+    Attributes:
+        budget: The limits.
+        spent: What was used.
+        used_up: Which limit is used up, in a sentence; None where something is left.
+    """
+
+    budget: Budget
+    spent: Spent
+    used_up: str | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Limits, what was used and what is left, as JSON values; None for no limit."""
+        limits = {"usd": self.budget.usd, "tokens": self.budget.tokens,
+                  "seconds": self.budget.seconds}  # fmt: skip
+        used = {name: getattr(self.spent, name) for name in limits}
+        left = {
+            name: None if limit is None else max(0, limit - used[name])
+            for name, limit in limits.items()
+        }
+        return {
+            "scope": self.budget.scope, "name": self.budget.name, "limit": limits, "used": used,
+            "left": left, "used_up": self.used_up,
+        }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accounts:
+    """All budgets of a plan.
+
+    Attributes:
+        plan_id: The plan.
+        spent: What the whole plan has used.
+        accounts: Its budgets: its own, then those of tasks and agents.
+        waiting: Jobs that a budget has stopped, each with the task and the reason.
+    """
+
+    plan_id: str
+    spent: Spent
+    accounts: tuple[Account, ...]
+    waiting: tuple[Mapping[str, Any], ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it as JSON values."""
+        return {
+            "plan": self.plan_id,
+            "used": asdict(self.spent),
+            "budgets": [each.to_json() for each in self.accounts],
+            "waiting": [
+                {"job_id": job["id"], "task": job["task_id"], "why": job["error"]}
+                for job in self.waiting
+            ],
+        }
+
+
+def look(ledger: Database, plan: str) -> Accounts:
+    """The budgets of a plan and what was used of them.
+
+    Args:
+        ledger: The ledger.
+        plan: The plan's id or name.
+
+    Raises:
+        UnknownJobError: No such plan.
+    """
+    with ledger.read() as connection:
+        plan_id = plans.find_plan(connection, plan)["id"]
+        accounts = []
+        for budget in usage.budgets_of(connection, plan_id):
+            used = usage.spent(connection, plan_id, budget.scope, budget.name)
+            accounts.append(Account(budget=budget, spent=used, used_up=budget.used_up(used)))
+        return Accounts(
+            plan_id=plan_id,
+            spent=usage.spent(connection, plan_id, "plan", ""),
+            accounts=tuple(accounts),
+            waiting=tuple(_stopped(connection, plan_id)),
+        )
+
+
+def raise_budget(
+    ledger: Database,
+    plan: str,
+    *,
+    task: str | None = None,
+    agent: str | None = None,
+    usd: float | Keep | None = Keep.AS_IT_IS,
+    tokens: int | Keep | None = Keep.AS_IT_IS,
+    seconds: float | Keep | None = Keep.AS_IT_IS,
+) -> tuple[str, ...]:
+    """Set limits of one budget; the jobs that go on because nothing stops them any more.
+
+    The dispatcher sends them. A job that another budget stops too goes on waiting.
+
+    Args:
+        ledger: The ledger.
+        plan: The plan's id or name.
+        task: For the budget of this task.
+        agent: For the budget of this agent; of the plan where neither is given.
+        usd: US dollars in all, what was used included; None for no limit.
+        tokens: Tokens in all.
+        seconds: Seconds in all in which agents work.
+
+    Raises:
+        InputError: The plan has no such task or agent, both are given, or a limit is out of bounds.
+        UnknownJobError: No such plan.
+    """
+    with ledger.begin() as connection:
+        row = plans.find_plan(connection, plan)
+        plans.plan_status(connection, row["id"])
+        scope, name = _whose(connection, row, task, agent)
+        before = next(
+            (each for each in usage.budgets_of(connection, row["id"])
+             if (each.scope, each.name) == (scope, name)),
+            Budget(scope=scope, name=name),
+        )  # fmt: skip
+        # In the order of their ids, as everywhere.
+        stopped = sorted(_stopped(connection, row["id"]), key=lambda job: str(job["id"]))
+        for job in stopped:
+            jobs.lock_job(connection, job["id"])
+        try:
+            usage.set_budget(
+                connection, row["id"], scope, name,
+                before.usd if isinstance(usd, Keep) else usd,
+                before.tokens if isinstance(tokens, Keep) else tokens,
+                before.seconds if isinstance(seconds, Keep) else seconds,
+            )  # fmt: skip
+        except ValueError as error:
+            raise InputError(str(error)) from error
+        return tuple(job["id"] for job in stopped if _goes_on(connection, job))
+
+
+def _whose(
+    connection: Transaction, plan: Mapping[str, Any], task: str | None, agent: str | None
+) -> tuple[Scope, str]:
+    if task is not None and agent is not None:
+        raise InputError("a budget is a task's or an agent's, not both")
+    if task is not None:
+        known = [row["id"] for row in plans.tasks_of(connection, plan["id"])]
+        return "task", _known(task, known, f"plan {plan['name']} has no task")
+    if agent is not None:
+        known = list(plan["spec"].get("agents") or ())
+        return "agent", _known(agent, known, f"plan {plan['name']} has no agent")
+    return "plan", plan["name"]
+
+
+def _known(name: str, known: list[str], what: str) -> str:
+    if name not in known:
+        raise InputError(f"{what} {name}{did_you_mean(name, known)}")
+    return name
+
+
+def _stopped(connection: Transaction, plan_id: str) -> list[dict[str, Any]]:
+    """Jobs that have run and wait for a person: a deploy that waits for approval has not run."""
+    return [
+        job
+        for job in plans.jobs_of_plan(connection, plan_id)
+        if job["status"] == JobStatus.BLOCKED
+        and job["attempt"] > 0
+        and job["kind"] != JobKind.DEPLOY
+    ]
+
+
+def _goes_on(connection: Transaction, job: Mapping[str, Any]) -> bool:
+    plan_id, task_id = job["plan_id"], job["task_id"]
+    agent = job["args"]["kwargs"].get("agent")
+    if agent is None:
+        try:
+            agent = plans.task_spec(connection, plan_id, task_id)["agent"]
+        except UnknownJobError:
+            return False
+    if usage.reached(connection, plan_id, task_id, agent) is not None:
+        return False
+    jobs.unblock_job(connection, job["id"])
+    return True

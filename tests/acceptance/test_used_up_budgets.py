@@ -61,5 +61,5 @@ def test_a_budget_ends_work_under_way_and_a_person_lets_it_go_on(vibe: Vibe, tmp
     report = json.loads(out)
     assert outcomes(report) == {"a": "deployed", "b": "deployed"}
     assert report["tokens"]["input"] + report["tokens"]["output"] > used
-    assert (report["retries"], report["jobs"]["failed"]) == (0, 0)
+    assert (report["dead_letters"], report["jobs"]["failed"]) == ([], 0)
     assert set(branch_files(tmp_path)) >= {"a.txt", "b.txt"}

@@ -47,7 +47,7 @@ def run_report(connection: Transaction, plan_id: str, *, commit: str | None) -> 
             name: status.get(name, 0)
             for name in (JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED)
         },
-        "retries": sum(_retries(job) for job in jobs),
+        "retries": sum(max(0, job["attempt"] - 1) for job in jobs),
         "dead_letters": [_dead_letter(job) for job in jobs if job["dead_at"] is not None],
         "cache": {
             "hits": sum(bool(result.get("cached")) for result in results),
@@ -58,11 +58,6 @@ def run_report(connection: Transaction, plan_id: str, *, commit: str | None) -> 
         "tokens": {"input": used.input_tokens, "output": used.output_tokens},
         "cost_usd": round(used.usd, 6),
     }
-
-
-def _retries(job: Mapping[str, Any]) -> int:
-    """Starts after failures; those after a wait for a breaker or another's result are none."""
-    return max(0, min(int(job["attempt"]) - 1, int(job["retry_count"])))
 
 
 def _task(task: dict[str, Any], jobs: list[dict[str, Any]]) -> dict[str, Any]:

@@ -75,7 +75,7 @@ class Cluster:
         commands: ExitStack,
         *,
         broker_url: str = "",
-        measured: bool = True,
+        measured: bool = False,
     ) -> None:
         self.folder = folder
         self.home = folder / "home"
@@ -295,7 +295,7 @@ def running_cluster(
     database: str,
     *,
     broker_url: str = "",
-    measured: bool = True,
+    measured: bool = False,
 ) -> Iterator[Cluster]:
     """A cluster with a broker and an empty ledger, on `sqlite` or `postgres`; no worker yet.
 

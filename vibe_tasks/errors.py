@@ -173,8 +173,13 @@ class CircuitBreakerOpenError(Snooze):
     """
 
     def __init__(self, name: str, seconds: float) -> None:
-        super().__init__(seconds, f"circuit breaker {name} is open")
+        super().__init__(seconds, self.text(name))
         self.name = name
+
+    @staticmethod
+    def text(name: str) -> str:
+        """What a job that waits for this breaker has as its error."""
+        return f"circuit breaker {name} is open"
 
     def __reduce__(self) -> tuple[type[Snooze], tuple[str | float, ...]]:
         return type(self), (self.name, self.seconds)

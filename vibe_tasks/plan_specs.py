@@ -159,7 +159,7 @@ class CommandSpec(AgentPart):
     @property
     def needs_plan_dir(self) -> bool:
         """Whether its command line names the plan file's folder."""
-        return any("{plan_dir}" in part for part in self.argv or ())
+        return any("{plan_dir}" in part for part in (*(self.argv or ()), *self.args))
 
 
 class ChatSpec(AgentPart):

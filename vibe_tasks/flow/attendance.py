@@ -37,7 +37,6 @@ NAMES = {
     "session": "AgentSession",
     "message": "AgentMessage",
     "tool": "AgentToolUse",
-    "usage": "AgentUsage",
     "error": "AgentError",
     "result": "AgentResult",
 }

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 from vibe_tasks.agents.agent import Answer
-from vibe_tasks.errors import TransientError
-from vibe_tasks.flow.engagement import engage
+from vibe_tasks.errors import GitError, TransientError
+from vibe_tasks.flow.engagement import engage, prepare
+from vibe_tasks.flow.quality import checks_of
 from vibe_tasks.flow.recall import (
+    LARGEST_VALUE,
     Remembered,
+    forget,
     hold,
     key_of_step,
     making,
@@ -21,6 +25,8 @@ from vibe_tasks.flow.workplace import Bench, Following
 from vibe_tasks.pipeline import JobKind, Outcome
 from vibe_tasks.workspace.patch import apply_change, change_between
 from vibe_tasks.workspace.worktree import Worktree, checkout
+
+log = logging.getLogger(__name__)
 
 
 def develop(bench: Bench) -> tuple[Mapping[str, Any], Following]:
@@ -38,10 +44,12 @@ def develop(bench: Bench) -> tuple[Mapping[str, Any], Following]:
     fix = bench.claim.kind == JobKind.FIX
     report = bench.claim.kwargs.get("report") if fix else None
     start = bench.commit if fix else bench.tip()
-    with checkout(bench.repository, start, bench.worktree) as tree:
-        conflicted = tree.merge_in(bench.tip()) if report and report.get("conflict") else ()
-        key = _key(bench, report)
-        with making(bench, key) as known:
+    key = _key(bench, report)
+    with making(bench, key) as known:
+        if known is None:
+            prepare(bench, agent=bench.spec["agent"], spec=bench.spec["agent_spec"])
+        with checkout(bench.repository, start, bench.worktree) as tree:
+            conflicted = tree.merge_in(bench.tip()) if report and report.get("conflict") else ()
             answer, cached = _change(bench, tree, report, key, known)
             left = tree.unresolved(conflicted)
             if left:
@@ -49,11 +57,23 @@ def develop(bench: Bench) -> tuple[Mapping[str, Any], Following]:
             commit = tree.commit_all(_message(bench))
             # The commit must be on a ref before its worktree goes.
             bench.repository.pin(_ref(bench), commit)
-            if key is not None and known is None:
-                change = change_between(bench.repository, start, commit)
-                remember(bench, key, answer, change=change)
+        if key is not None and known is None:
+            _keep(bench, key, answer, start, commit)
     result = _result(bench, answer, commit, start) | {"cache_key": key, "cached": cached}
     return bench.finish(result, Outcome.DONE, commit=commit)
+
+
+def _keep(bench: Bench, key: str, answer: Answer, start: str, commit: str) -> None:
+    """Keep the change for whoever needs the same; the work is safe without it."""
+    try:
+        change = change_between(bench.repository, start, commit, most=LARGEST_VALUE)
+    except GitError as error:
+        log.warning("cannot keep the change of job %s: %s", bench.claim.id, error)
+        change = None
+    if change is None:
+        forget(bench, key)
+    else:
+        remember(bench, key, answer, change=change)
 
 
 def _key(bench: Bench, report: Mapping[str, Any] | None) -> str | None:
@@ -71,9 +91,12 @@ def _key(bench: Bench, report: Mapping[str, Any] | None) -> str | None:
 
 def _refused(report: Mapping[str, Any]) -> object:
     """Why a commit was refused, without what differs from run to run, such as times."""
-    checks = report.get("checks") or ()
-    failed = [[each["command"], each["exit_code"]] for each in checks if not each["passed"]]
-    return [failed, list(report.get("findings") or ())]
+    failed = [
+        [each["command"], each.get("exit_code")]
+        for each in checks_of(report)
+        if not each.get("passed")
+    ]
+    return [failed, report.get("findings")]
 
 
 def _change(

@@ -28,8 +28,8 @@ from vibe_tasks.events import EventType
 from vibe_tasks.flow.attendance import Attendance
 from vibe_tasks.flow.workplace import Bench
 from vibe_tasks.plan import AgentSpec, ChatSpec, CommandSpec
-from vibe_tasks.store import breakers, events, usage
-from vibe_tasks.store.engine import server_time
+from vibe_tasks.store import breakers, events, jobs, usage
+from vibe_tasks.store.engine import Transaction, server_time
 from vibe_tasks.workspace.worktree import Worktree
 
 _SPEC: TypeAdapter[Any] = TypeAdapter(AgentSpec)
@@ -37,8 +37,20 @@ _SPEC: TypeAdapter[Any] = TypeAdapter(AgentSpec)
 MARGIN = 60.0
 """Seconds beyond an agent's timeout for which it may hold a place to try a half-open breaker."""
 
-SPREAD = 1.25
-"""Largest factor by which a wait for a breaker is stretched."""
+SPREAD = 60.0
+"""Seconds over which those that wait for a breaker are spread at most."""
+
+
+def prepare(bench: Bench, *, agent: str, spec: Mapping[str, Any]) -> None:
+    """Make sure that the agent may be asked now, before anything is checked out for it.
+
+    Raises:
+        CircuitBreakerOpenError: It failed too often lately.
+        BudgetReachedError: There is nothing left to pay it with.
+    """
+    described = _SPEC.validate_python(spec)
+    seconds = _affordable(bench, agent, described.timeout)
+    _admit(bench, breaker_name(agent, described), lease=seconds + MARGIN)
 
 
 def engage(
@@ -73,12 +85,12 @@ def engage(
     plan_dir = bench.plan_dir(agent, needed=described.needs_plan_dir)
     seconds = _affordable(bench, agent, described.timeout)
     name = breaker_name(agent, described)
-    _admit(bench, name, lease=seconds + MARGIN)
     attendance = Attendance(bench, agent=agent, price=described.price, stay=stay)
     assignment = _assignment(
         bench, tree, prompt=prompt, report=report, attendance=attendance,
         timeout=seconds, idle_timeout=described.idle_timeout,
     )  # fmt: skip
+    _admit(bench, name, lease=seconds + MARGIN)
     answer: Answer | None = None
     ok: bool | None = None
     try:
@@ -94,6 +106,7 @@ def engage(
         raise
     except TransientError as error:
         ok = False
+        attendance.close()  # the last seconds count
         if seconds < described.timeout:  # it was cut short by its budget, not by its own fault
             over = _reached(bench, agent)
             if over is not None:
@@ -101,8 +114,10 @@ def engage(
                 raise BudgetReachedError(over) from error
         raise
     finally:
-        attendance.close(answer)
-        _settle(bench, name, ok=ok)
+        try:
+            attendance.close(answer)
+        finally:
+            _settle(bench, name, ok=ok)
     return answer
 
 
@@ -185,7 +200,8 @@ def _admit(bench: Bench, name: str, *, lease: float) -> None:
     wait = bench.place.insist(ask)
     if wait > 0:
         # Those that wait must not all come back at once.
-        raise CircuitBreakerOpenError(name, wait * bench.place.uniform(1.0, SPREAD))
+        more = bench.place.uniform(0.0, min(SPREAD, wait / 4))
+        raise CircuitBreakerOpenError(name, wait + more)
 
 
 def _settle(bench: Bench, name: str, *, ok: bool | None) -> None:
@@ -194,13 +210,9 @@ def _settle(bench: Bench, name: str, *, ok: bool | None) -> None:
     def write(_unsure: bool) -> None:
         with bench.place.ledger.begin() as connection:
             moved = breakers.settle(connection, name, config, bench.claim.id, ok)
-            if moved is not None:
-                opened = moved == "opened"
-                events.record(
-                    connection, EventType.BREAKER_OPENED if opened else EventType.BREAKER_CLOSED,
-                    session=str(bench.claim.plan_id), payload={"breaker": name},
-                    summary=f"breaker {name} {moved}",
-                )  # fmt: skip
+            _tell(connection, bench, name, moved)
+            if moved == "closed":
+                jobs.wake(connection, CircuitBreakerOpenError.text(name))
 
     bench.place.insist(write)
 
@@ -208,7 +220,8 @@ def _settle(bench: Bench, name: str, *, ok: bool | None) -> None:
 def _trip(bench: Bench, name: str, agent: str, limit: UsageLimitError) -> None:
     def write(_unsure: bool) -> None:
         with bench.place.ledger.begin() as connection:
-            breakers.trip(connection, name, limit.seconds, str(limit))
+            _tell(connection, bench, name,
+                  breakers.trip(connection, name, limit.seconds, str(limit)))  # fmt: skip
             events.record(
                 connection, EventType.AGENT_LIMITED, session=str(bench.claim.plan_id),
                 payload={"agent": agent, "breaker": name, "seconds": limit.seconds,
@@ -217,3 +230,14 @@ def _trip(bench: Bench, name: str, agent: str, limit: UsageLimitError) -> None:
             )  # fmt: skip
 
     bench.place.insist(write)
+
+
+def _tell(connection: Transaction, bench: Bench, name: str, moved: str | None) -> None:
+    """Record that a breaker has opened or closed."""
+    if moved is None:
+        return
+    kind = EventType.BREAKER_OPENED if moved == "opened" else EventType.BREAKER_CLOSED
+    events.record(
+        connection, kind, session=str(bench.claim.plan_id), payload={"breaker": name},
+        summary=f"breaker {name} {moved}",
+    )  # fmt: skip

@@ -53,6 +53,15 @@ def conclude(bench: Bench, results: Sequence[CheckResult]) -> tuple[Mapping[str,
     )
 
 
+def checks_of(report: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
+    """The well-formed checks of a report; a consumer outside may have handed in anything."""
+    found = report.get("checks")
+    listed = found if isinstance(found, list) else []
+    return tuple(
+        each for each in listed if isinstance(each, dict) and isinstance(each.get("command"), str)
+    )
+
+
 def summary_of(results: Sequence[CheckResult]) -> str:
     """The verdict in one line, with the last thing that the first failed check said."""
     failed = [result for result in results if not result.passed]

@@ -16,13 +16,16 @@ from typing import Any
 
 from vibe_tasks.agents.agent import Answer
 from vibe_tasks.cache import UNDECIDING, content_key, size_of
-from vibe_tasks.errors import Snooze
+from vibe_tasks.errors import LeaseLostError, Snooze
 from vibe_tasks.flow.workplace import Bench
 from vibe_tasks.store import plans, result_cache, usage
 from vibe_tasks.workspace.patch import tree_of
 
 LARGEST_PROGRAM = 10_000_000
 """Bytes of a file named in an agent's command line that are looked at for changes."""
+
+MOST_FILES = 1_000
+"""Files of a folder named there that are looked at."""
 
 LARGEST_VALUE = 5_000_000
 """Bytes of a change that are kept; a larger one is made again."""
@@ -114,6 +117,8 @@ def making(bench: Bench, key: str | None) -> Iterator[Remembered | None]:
     known = recall(bench, key)
     try:
         yield known
+    except LeaseLostError:
+        raise  # the next attempt of this job makes it now
     except BaseException:
         if known is None:
             forget(bench, key)
@@ -123,9 +128,7 @@ def making(bench: Bench, key: str | None) -> Iterator[Remembered | None]:
 def hold(bench: Bench, key: str) -> None:
     """Say again that this attempt makes it; the database may refuse without harm."""
     with bench.place.ledger.begin() as connection:
-        result_cache.take(
-            connection, key, bench.claim.id, HOLD, tag_of(bench), bench.place.cache_ttl
-        )
+        result_cache.renew(connection, key, bench.claim.id, HOLD)
 
 
 def remember(bench: Bench, key: str, answer: Answer, **value: Any) -> None:
@@ -189,22 +192,29 @@ def _agent_parts(bench: Bench, agent: str, spec: Mapping[str, Any]) -> dict[str,
     """What makes an agent the one it is: not its name alone, nor how long it may take."""
     said = {name: value for name, value in spec.items() if name not in UNDECIDING}
     plan_dir = Path(bench.plan["plan_dir"])
-    own = [part for part in spec.get("argv") or () if "{plan_dir}" in part]
-    programs = {
-        part: _digest(Path(part.replace("{plan_dir}", str(plan_dir)))) for part in own
-    }  # what comes with the plan and may change with it
+    words = [*(spec.get("argv") or ()), *(spec.get("args") or ())]
+    # What comes with the plan may change with it.
+    own = [plan_dir / word.partition("{plan_dir}")[2].lstrip("/") for word in words
+           if "{plan_dir}" in word]  # fmt: skip
     if spec.get("type") == "recorded":
-        folder = plan_dir / str(spec["path"]) / bench.spec["task"]["id"]
-        files = sorted(folder.glob("*.json")) if folder.is_dir() else []
-        programs |= {each.name: _digest(each) for each in files}
-    return {"name": agent, "spec": said, "programs": sorted(filter(None, programs.values()))}
+        own.append(plan_dir / str(spec["path"]) / bench.spec["task"]["id"])
+    return {"name": agent, "spec": said, "files": [digest for each in own for digest in _of(each)]}
+
+
+def _of(place: Path) -> list[str]:
+    """Digests of a file, or of the files of a folder and below."""
+    files = sorted(place.rglob("*"))[:MOST_FILES] if place.is_dir() else [place]
+    return [digest for each in files if (digest := _digest(each))]
 
 
 def _digest(path: Path) -> str | None:
-    """Of a file's content; None where there is none to speak of."""
+    """Of a file's content, large ones by size and time; None where there is none."""
     try:
-        if not path.is_file() or path.stat().st_size > LARGEST_PROGRAM:
+        status = path.stat()
+        if not path.is_file():
             return None
+        if status.st_size > LARGEST_PROGRAM:
+            return f"{status.st_size} {status.st_mtime_ns}"
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError:
         return None

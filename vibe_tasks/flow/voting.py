@@ -10,11 +10,12 @@ from vibe_tasks.agents.agent import Answer
 from vibe_tasks.agents.review import review_prompt
 from vibe_tasks.errors import TransientError
 from vibe_tasks.failures import bounded
-from vibe_tasks.flow.engagement import engage
+from vibe_tasks.flow.engagement import engage, prepare
 from vibe_tasks.flow.recall import hold, key_of_step, making, note_cached, remember
 from vibe_tasks.flow.workplace import Bench, Following
 from vibe_tasks.pipeline import Outcome
 from vibe_tasks.workspace.change import change_of
+from vibe_tasks.workspace.patch import content_of
 from vibe_tasks.workspace.worktree import checkout
 
 MOST_FINDINGS = 20
@@ -42,6 +43,7 @@ def vote(bench: Bench) -> tuple[Mapping[str, Any], Following]:
             answer = known.answer
             note_cached(bench, reviewer["agent"])
         else:
+            prepare(bench, agent=reviewer["agent"], spec=reviewer["spec"])
             answer = _ask(bench, reviewer, key)
     result = {"seat": number, "agent": reviewer["agent"], **_result(answer, bench.commit)}
     result |= {"cache_key": key, "cached": known is not None}
@@ -76,13 +78,15 @@ def _checks(bench: Bench) -> list[Mapping[str, Any]]:
 def _key(bench: Bench, reviewer: Mapping[str, Any], number: int) -> str | None:
     """What the vote can be found under again; None where it is not to be.
 
-    The change stands in it already. Two seats of one reviewer are two opinions.
+    The very content that is judged is in it. Two seats of one reviewer are two opinions.
     """
     spec = reviewer["spec"]
     if not spec.get("cache", True) or not bench.place.cache_entries:
         return None
     facts = [(each.get("command"), each.get("exit_code")) for each in _checks(bench)]
-    judged = {"seat": number, "checks": facts}
+    base = bench.repository.merge_base(bench.tip(), bench.commit)
+    change = content_of(bench.repository, base, bench.commit) if base else bench.commit
+    judged = {"seat": number, "checks": facts, "change": change}
     return key_of_step(bench, agent=reviewer["agent"], spec=spec, refused=judged)
 
 

@@ -38,6 +38,7 @@ from vibe_tasks.store.moves import (
     revive_job,
     start_body,
     unblock_job,
+    wake,
 )
 from vibe_tasks.store.next_job import claim_next_job
 from vibe_tasks.store.schema import has_status, jobs, status
@@ -48,7 +49,7 @@ __all__ = [
     "CHORD_ERROR", "Submitted", "cancel_job", "check_lease", "claim", "claim_next_job",
     "complete_job", "end_job", "ended_of", "fail_job", "find_job", "list_jobs", "lock_job",
     "mark_dead_letter", "promote", "results_of", "revive_job", "snooze_job", "start_body", "submit",
-    "unblock_job",
+    "unblock_job", "wake",
 ]  # fmt: skip
 
 _J = jobs.c

@@ -155,6 +155,28 @@ def lock_job(connection: Connection, job_id: str) -> None:
     connection.execute(select(_J.seq).where(_J.id == job_id).with_for_update())
 
 
+def wake(connection: Connection, why: str) -> int:
+    """Let jobs start now that were put off for this reason; how many. The dispatcher sends them.
+
+    Args:
+        connection: A writing transaction.
+        why: The end of what was written as their error when they were put off.
+    """
+    waiting = (
+        select(_J.seq)
+        .where(has_status(JobStatus.PENDING), _J.backoff_until.is_not(None),
+               _J.error.endswith(why, autoescape=True))
+        .order_by(_J.id)
+        .with_for_update(skip_locked=True)
+    )  # fmt: skip
+    found = connection.execute(waiting).scalars().all()
+    if found:
+        connection.execute(
+            update(jobs).where(_J.seq.in_(found)).values(backoff_until=null(), published_at=null())
+        )
+    return len(found)
+
+
 def mark_dead_letter(connection: Connection, job_id: str, *, dead: bool) -> None:
     """List a job that ended among the dead letters, or take it off that list."""
     _MARK_DEAD.count(connection, {"job": job_id, "dead": int(dead)})

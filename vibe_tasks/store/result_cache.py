@@ -138,6 +138,20 @@ def look(connection: Connection, key: str, ttl: float, *, cache: str = CHANGES) 
     return None
 
 
+def renew(connection: Connection, key: str, holder: str, lease: float) -> bool:
+    """Go on making a result with a new lease; whether it is still this holder's to make.
+
+    Args:
+        connection: A writing transaction.
+        key: What decides the result.
+        holder: Who makes it, as in `take`.
+        lease: Seconds for which the others wait. Above zero.
+    """
+    _check(lease=lease)
+    until = now() + lease
+    return _change_own(connection, CHANGES, key, holder, {"held_until": until, "expires_at": until})
+
+
 def put(  # noqa: PLR0917  the order is fixed, names may be used
     connection: Connection,
     key: str,

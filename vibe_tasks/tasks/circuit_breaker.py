@@ -12,7 +12,7 @@ from uuid import uuid4
 from vibe_tasks.breaker import Change, CircuitBreakerConfig, State
 from vibe_tasks.errors import Cancel, CircuitBreakerOpenError, InputError, Snooze
 from vibe_tasks.events import EventType
-from vibe_tasks.store import breakers, events
+from vibe_tasks.store import breakers, events, jobs
 from vibe_tasks.store.breakers import Breaker
 from vibe_tasks.store.engine import DATABASE_ERRORS, Database, Transaction
 from vibe_tasks.store.retries import reason
@@ -177,6 +177,7 @@ class CircuitBreaker:
             with self.ledger.begin() as connection:
                 change: Change | None = "closed" if breakers.close(connection, self.name) else None
                 self._record(connection, change)
+                jobs.wake(connection, CircuitBreakerOpenError.text(self.name))
                 return change
 
         self._tell(resources.retries.call(write))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vibe_tasks.workspace.git import ask, beginning
+from vibe_tasks.workspace.git import beginning
 from vibe_tasks.workspace.repository import Repository
 
 LONGEST_DIFF = 60_000
@@ -43,8 +43,7 @@ def change_of(repository: Repository, *, onto: str, commit: str) -> Change:
     Raises:
         GitError: git failed.
     """
-    base = ask("merge-base", onto, commit, cwd=repository.path)
-    began = base.out if base.code == 0 else ""
+    began = repository.merge_base(onto, commit) or ""
     where = (began, commit) if began else ("--root", commit)
     diff, cut = beginning(
         "diff-tree", "-r", "--no-commit-id", "--patch-with-stat", *_PLAIN, *where,

@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import tempfile
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
@@ -152,19 +153,30 @@ def beginning(*args: str, cwd: Path, most: int) -> tuple[str, bool]:
     Raises:
         GitError: git failed before it had printed so much.
     """
-    with subprocess.Popen(
-        ["git", *_OPTIONS, *args], cwd=cwd, env=_environment(cwd, {}), stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-    ) as process:  # fmt: skip
+    said, cut = first_bytes(*args, cwd=cwd, most=most)
+    return said.decode(errors="replace"), cut
+
+
+def first_bytes(*args: str, cwd: Path, most: int) -> tuple[bytes, bool]:
+    """As `beginning`, in bytes."""
+    with (
+        tempfile.TemporaryFile() as errors,
+        subprocess.Popen(
+            ["git", *_OPTIONS, *args], cwd=cwd, env=_environment(cwd, {}),
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors,
+        ) as process,
+    ):  # fmt: skip
         assert process.stdout is not None  # noqa: S101  asked for above
         said = process.stdout.read(most + 1)
         cut = len(said) > most
         if cut:
             process.kill()
-    text = said[:most].decode(errors="replace")
-    if process.returncode and not cut:
-        raise failed(Reply(code=process.returncode, out="", err=text.strip()), *args)
-    return text, cut
+        process.wait()
+        if process.returncode and not cut:
+            errors.seek(0)
+            text = errors.read(10_000).decode(errors="replace").strip()
+            raise failed(Reply(code=process.returncode, out="", err=text), *args)
+    return said[:most], cut
 
 
 def commit_tree(tree: str, *, parents: Sequence[str], message: str, cwd: Path) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import zlib
 from base64 import b64decode, b64encode
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vibe_tasks.errors import GitError
-from vibe_tasks.workspace.git import git
+from vibe_tasks.workspace.git import first_bytes, git
 
 if TYPE_CHECKING:
     from vibe_tasks.workspace.repository import Repository
@@ -19,16 +20,30 @@ _DIFF = ("diff", "--binary", "--full-index", "--no-renames", "--no-color", "--no
          "--no-textconv", "--src-prefix=a/", "--dst-prefix=b/")  # fmt: skip
 
 
-def change_between(repository: Repository, before: str, after: str) -> str:
+def change_between(repository: Repository, before: str, after: str, *, most: int) -> str | None:
     """The change from one commit to another, compressed, in base 64; files that are no text too.
+
+    Args:
+        repository: The repository.
+        before: The commit that it begins from.
+        after: The commit that it leads to.
+        most: Bytes of the patch; None is returned where it has more. It is not read further.
 
     Raises:
         GitError: git failed.
     """
-    said = git(*_DIFF, before, after, cwd=repository.path)
-    # git() takes the last line feed, without which a patch is corrupt.
-    raw = os.fsencode(said) + b"\n" if said else b""
-    return b64encode(zlib.compress(raw)).decode("ascii")
+    raw, cut = first_bytes(*_DIFF, before, after, cwd=repository.path, most=most)
+    return None if cut else b64encode(zlib.compress(raw)).decode("ascii")
+
+
+def content_of(repository: Repository, before: str, after: str) -> str:
+    """What a change comes to, as 64 hex digits: equal for the same files with the same content.
+
+    Raises:
+        GitError: git failed.
+    """
+    listed = git("diff-tree", "-r", "-z", "--no-renames", before, after, cwd=repository.path)
+    return sha256(os.fsencode(listed)).hexdigest()
 
 
 def apply_change(tree: Worktree, change: str, *, scratch: Path) -> bool:
@@ -48,6 +63,8 @@ def apply_change(tree: Worktree, change: str, *, scratch: Path) -> bool:
         tree.apply(patch)
     except GitError:
         return False
+    finally:
+        patch.unlink(missing_ok=True)
     return True
 
 

@@ -194,6 +194,11 @@ class Repository:
             raise failed(reply, *question)
         return reply.code == 0
 
+    def merge_base(self, one: str, other: str) -> str | None:
+        """The commit from which both went on; None where they share no history."""
+        reply = ask("merge-base", one, other, cwd=self.path)
+        return reply.out if reply.code == 0 else None
+
     def changed_between(self, before: str, after: str) -> tuple[str, ...]:
         """Paths that differ between two commits."""
         options = ("-r", "-z", "--name-only", "--no-renames", "--end-of-options")

@@ -43,7 +43,7 @@ HINTS: Mapping[str, str] = {
     EventType.JOB_DEAD: "vibe dlq list",
     EventType.TASK_DEAD: "vibe dlq list",
     EventType.QA_UNDECIDED: "vibe dlq list",
-    EventType.BUDGET_REACHED: "vibe plans show {plan}",
+    EventType.BUDGET_REACHED: "vibe plans budget {plan}",
     EventType.APPROVAL_NEEDED: "vibe plans approve {plan}",
 }
 """The command that shows, or does, what is to be done."""

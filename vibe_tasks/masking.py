@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 MASK = "***"
 """Stands where a secret was."""
@@ -14,6 +13,19 @@ SECRETS = frozenset({"escalation_secret"})
 
 ADDRESSES = frozenset({"escalation_webhook"})
 """Settings whose path is a secret: whoever knows it may post there."""
+
+_WEB = frozenset({"http", "https"})
+
+_NO_PASSWORDS = frozenset({"", "x-oauth-basic"})
+"""Passwords that say that the user is a token."""
+
+_PASSWORD = re.compile(r"^([^:/?#@]*:)[^@]*@")
+"""The user and password of other addresses. SQLAlchemy's may have any character but an @."""
+
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>]+")
+
+_SECRET = re.compile(r"pass|pwd|secret|token|key|auth|credential", re.IGNORECASE)
+"""Names of parameters whose value is one; of an address of a database the others are shown."""
 
 
 def shown(name: str, value: Any) -> Any:
@@ -28,11 +40,41 @@ def shown(name: str, value: Any) -> Any:
 
 
 def masked(value: Any) -> Any:
-    """The value with the password of a URL replaced."""
-    if not isinstance(value, str) or "://" not in value or "@" not in value:
+    """The value with the secrets of a URL replaced: its password, and in its query what is named
+    like one. In a web address a user alone is a token, as hosting sites give them out, and the
+    whole query may be one.
+    """
+    if not isinstance(value, str) or "://" not in value:
         return value
-    parts = urlsplit(value)
-    user, _, host = parts.netloc.rpartition("@")
-    if ":" in user:
-        user = f"{user.split(':', 1)[0]}:{MASK}"
-    return urlunsplit(parts._replace(netloc=f"{user}@{host}"))
+    scheme, _, rest = value.partition("://")
+    web = scheme.lower() in _WEB
+    if not web:
+        rest = _PASSWORD.sub(rf"\1{MASK}@", rest)
+    rest, hash_, fragment = rest.partition("#")
+    rest, mark, query = rest.partition("?")
+    host, slash, path = rest.partition("/")
+    if "@" in host:
+        user, _, host = host.rpartition("@")
+        host = f"{_web_user(user) if web else user}@{host}"
+    if query:
+        query = "&".join(_parameter(each, web=web) for each in query.split("&"))
+    if web and fragment:
+        fragment = MASK
+    return f"{scheme}://{host}{slash}{path}{mark}{query}{hash_}{fragment}"
+
+
+def masked_text(text: str) -> str:
+    """The text with the secrets of all URLs in it replaced."""
+    return _URL.sub(lambda found: str(masked(found[0])), text)
+
+
+def _web_user(user: str) -> str:
+    name, _, password = user.partition(":")
+    return MASK if password in _NO_PASSWORDS else f"{name}:{MASK}"
+
+
+def _parameter(text: str, *, web: bool) -> str:
+    name, equals, _ = text.partition("=")
+    if not equals:
+        return MASK if web else text
+    return f"{name}={MASK}" if web or _SECRET.search(name) else text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import Annotated, TypeAlias
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, Strict
 
@@ -87,8 +88,12 @@ def _variable(value: str) -> str:
 
 
 def _web_address(value: str) -> str:
+    # The value is not shown: this part of it may be a key, which would get into events and logs.
+    if "@" in re.split(r"[/?#\\]", value.partition("://")[2] or value)[0]:
+        raise ValueError("must hold no user or password; `api_key_env` names the key's variable")
     if not value.startswith(("http://", "https://")):
         raise ValueError(f"must begin with http:// or https://, got {shown(value)}")
+    urlsplit(value)  # refuses half an IPv6 address
     return value
 
 

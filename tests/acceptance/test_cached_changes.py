@@ -69,16 +69,10 @@ def test_a_fresh_clone_starts_no_agent(vibe: Vibe, tmp_path: Path):
     assert tree(second) == tree(first)
     assert branch_files(second)["mended.txt"] == "1"
 
-    # Another program is another agent.
-    script = second / COUNTED.name
-    script.write_text(script.read_text("utf-8") + "\n# changed\n", encoding="utf-8")
-    vibe.run("run", second / plan.name, "--fresh", "--json")
-    assert sorted(starts(tmp_path)[len(begun) :]) == sorted(begun)
-
 
 def test_what_came_to_nothing_is_made_again(vibe: Vibe, tmp_path: Path):
     """A task that died is not answered from memory when it is tried once more: an agent that plays
-    dice gets another throw. An agent with `cache: false` always does its work.
+    dice gets another throw.
     """
     tasks = [{"id": "a", "prompt": "write('a.txt', 'x')", "checks": ["false"]}]
     plan = make_plan(
@@ -88,14 +82,6 @@ def test_what_came_to_nothing_is_made_again(vibe: Vibe, tmp_path: Path):
     for rounds in (1, 2):
         report = vibe.run("run", plan, "--fresh", "--json").report
         assert outcomes(report) == {"a": "dead"}
-        assert starts(tmp_path) == ["a dev"] * rounds
-    fine = [{"id": "a", "prompt": "write('a.txt', 'x')"}]
-    plan = make_plan(
-        tmp_path, fine, agent={**counted(tmp_path), "cache": False}, script=COUNTED
-    )  # fmt: skip
-    for rounds in (3, 4):
-        report = vibe.run("run", plan, "--fresh", "--json").report
-        assert report["cache"] == {"hits": 0, "misses": 0}
         assert starts(tmp_path) == ["a dev"] * rounds
 
 

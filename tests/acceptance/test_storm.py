@@ -5,12 +5,11 @@ from __future__ import annotations
 import pytest
 
 from tests.acceptance.benchmark_script import figures
+from tests.cluster import databases
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize(
-    "database", ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]
-)
+@pytest.mark.parametrize("database", databases("postgres"))
 def test_a_storm_loses_and_doubles_nothing(database: str) -> None:
     """Workers, pool processes, dispatchers and the broker are killed and paused, the broker is
     emptied, the ledger locked or restarted: every job whose call returned ends once.

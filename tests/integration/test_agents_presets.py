@@ -20,6 +20,7 @@ from vibe_tasks.agents.agent import AgentEvent, Assignment
 from vibe_tasks.agents.known import PRESETS
 from vibe_tasks.agents.preset_agent import PresetAgent
 from vibe_tasks.errors import PermanentError, StoppedError, TransientError, UsageLimitError
+from vibe_tasks.plan_specs import Limits, Surroundings
 
 NOW = datetime(2026, 3, 9, 12, 0, tzinfo=UTC).timestamp()
 FLOOD = 30_000_000  # bytes; far more than is kept
@@ -195,6 +196,32 @@ def test_exit_code_0_alone_is_no_success(ground: Ground, name: str, script: str,
     """Who does not tell of success has failed, whatever the code (Aider-AI/aider issue 5552)."""
     with pytest.raises(TransientError, match=error):
         ground.agent(name, script).work(ground.job())
+
+
+@pytest.mark.parametrize(
+    ("name", "script", "error", "limits"),
+    [
+        ("aider", "say(*WORK)\nsys.exit(1)", "exited with 1", Limits()),
+        ("aider", "say(*WORK)\nos.kill(os.getpid(), 11)", "SIGSEGV", Limits()),
+        ("aider", "say(*WORK)\nhang()", "said nothing", Limits()),
+        ("opencode", "say(*WORK)\nsys.exit(3)", "exited with 3", Limits()),
+        ("opencode", "say(*WORK)\nhang()", "said nothing", Limits()),
+        ("claude", "say(*WORK)\nwhile True: print('x' * 100_000)", "more than 1 MB",
+         Limits(output=1)),
+    ],
+)  # fmt: skip
+def test_a_word_of_success_in_between_is_not_the_end(
+    ground: Ground, name: str, script: str, error: str, limits: Limits
+):
+    """Who tells of success after each answer must end in order too; limits hold for all."""
+    agent = ground.agent(name, script, surroundings=Surroundings(limits=limits))
+    with pytest.raises(TransientError, match=error):
+        agent.work(ground.job(timeout=60.0, idle_timeout=1.0))
+
+
+def test_a_last_word_is_the_end_whatever_the_exit_code(ground: Ground):
+    """After its result a program may crash; the work is done."""
+    assert ground.agent("codex", "say(*WORK)\nsys.exit(1)").work(ground.job()).summary == "Done."
 
 
 @pytest.mark.parametrize(

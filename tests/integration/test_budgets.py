@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from math import inf, nan
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from tests.ledgers import claim, row
+from tests.ledgers import claim, middle, row
 from tests.plan_jobs import job_of, prepared
+from vibe_tasks.agents.agent import AgentEvent
 from vibe_tasks.errors import InputError, UnknownJobError
 from vibe_tasks.flow import budgets
+from vibe_tasks.flow.attempts import Ending, settle
+from vibe_tasks.flow.attendance import Attendance, Used
 from vibe_tasks.flow.submission import submit_plan
-from vibe_tasks.store import jobs, outbox, usage
+from vibe_tasks.plan_specs import Price
+from vibe_tasks.store import events, jobs, outbox, usage
 from vibe_tasks.store.engine import Database
 
 TASKS = [{"id": name, "prompt": name} for name in "ab"]
@@ -40,6 +46,23 @@ def stop(ledger: Database, task: str, usd: float) -> None:
         )  # fmt: skip
         over = usage.reached(connection, str(taken.plan_id), task, "sh")
         jobs.block_job(connection, job, 1, over or "budget of plan todo: used up")
+
+
+def ends(ledger: Database, task: str, usd: float) -> str | None:
+    """The task's agent has used so much and is ended for it; the error that its job then has."""
+    job = job_of(ledger, task, "dev")
+    taken = claim(ledger, job)
+    with ledger.begin() as connection:
+        usage.record(
+            connection, job_id=job, attempt=taken.attempt, plan_id=taken.plan_id, task_id=task,
+            agent="sh", kind="dev", cost_usd=usd,
+        )  # fmt: skip
+        over = usage.reached(connection, str(taken.plan_id), task, "sh")
+    if over is None:
+        over = "budget of plan todo: 3.00 of 3.00 USD used"
+    settle(ledger, taken, Ending(kind="block", text=over), uniform=middle)
+    error = row(ledger, job)["error"]
+    return None if error is None else str(error)
 
 
 def status(ledger: Database, task: str) -> str:
@@ -104,3 +127,74 @@ def test_an_agent_may_get_a_budget_later(ledger: Database) -> None:
     with pytest.raises(UnknownJobError, match="no plan nobody"):
         budgets.look(ledger, "nobody")
     assert status(ledger, "b") == "blocked"
+
+
+def attended(price: Price | None, *events: AgentEvent) -> Used:
+    """What an agent has used that told these events."""
+    bench: Any = SimpleNamespace(place=SimpleNamespace(monotonic=lambda: 0.0))
+    attendance = Attendance(bench, agent="a", price=price)
+    for event in events:
+        attendance.heard(event)
+    return attendance.used
+
+
+def told(tokens: int, cost: float | None) -> AgentEvent:
+    """An agent's word of what it used."""
+    return AgentEvent(kind="usage", input_tokens=tokens, output_tokens=tokens, cost_usd=cost)
+
+
+def test_a_cost_of_nothing_is_no_cost_told() -> None:
+    """Programs that do not know their model's price tell 0.0: then the plan's price counts."""
+    price = Price(input=1.0, output=3.0)
+    assert attended(price, told(1_000_000, 0.0)).cost_usd == 4.0
+    assert attended(price, told(1_000_000, None)).cost_usd == 4.0
+    assert attended(price, told(1_000_000, 0.5)).cost_usd == 0.5
+    assert attended(None, told(1_000_000, 0.0)).cost_usd == 0.0
+
+
+@pytest.mark.parametrize(
+    ("tokens", "cost"),
+    [(10**400, inf), (2**62, 1e300), (-5, nan), (-5, -1)],
+    ids=["endless", "large", "nan", "negative"],
+)
+def test_no_word_of_an_agent_is_too_large_for_the_ledger(
+    ledger: Database, tokens: int, cost: float
+) -> None:
+    """Its figures are held to what can be kept and added up; the attempt goes on."""
+    used = attended(None, told(tokens, cost))
+    with ledger.begin() as connection:
+        for attempt in range(2, 5):
+            usage.record(
+                connection, job_id=job_of(ledger, "a", "dev"), attempt=attempt, plan_id="p",
+                task_id="a", agent="a", kind="dev", input_tokens=used.input_tokens,
+                output_tokens=used.output_tokens, cost_usd=used.cost_usd,
+            )  # fmt: skip
+        assert usage.spent(connection, "p", "task", "a").tokens >= 0
+
+
+def test_a_budget_raised_while_its_agent_is_ended_stops_nothing(
+    database: Database, tmp_path: Path
+) -> None:
+    """Nobody would raise it again: the job is to be had at once, and no failure is counted."""
+    submit_plan(database, prepared(tmp_path, budget={"usd": 3.0}))
+    assert budgets.raise_budget(database, "todo", usd=9.0) == ()
+    assert ends(database, "a", 3.0) == "its budget was raised meanwhile"
+    found = row(database, job_of(database, "a", "dev"))
+    assert (found["status"], found["retry_count"]) == ("pending", 0)
+    assert claim(database, found["id"]).attempt == 2
+
+
+def test_each_budget_is_told_once(database: Database, tmp_path: Path) -> None:
+    """A second one that stops work is news; more work that the first one stops is not."""
+    tasks = [{"id": name, "prompt": name} for name in "abc"]
+    tasks[0]["budget"] = {"usd": 1.0}  # type: ignore[assignment]
+    plan_id = submit_plan(database, prepared(tmp_path, budget={"usd": 3.0}, tasks=tasks)).plan_id
+    for task, usd in (("a", 1.0), ("b", 2.0), ("c", 1.0)):
+        ends(database, task, usd)
+    with database.read() as connection:
+        found = events.recent(connection, session=plan_id)
+    told = [each["payload"] for each in found if each["hook_event_type"] == "BUDGET_REACHED"]
+    assert sorted((each["task"], each["why"]) for each in told) == [
+        ("a", "budget of task a: 1.00 of 1.00 USD used"),
+        ("b", "budget of plan todo: 3.00 of 3.00 USD used"),
+    ]

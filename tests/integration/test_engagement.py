@@ -17,6 +17,7 @@ from tests.reviews import Panel, sh
 from vibe_tasks.breaker import CircuitBreakerConfig
 from vibe_tasks.errors import BudgetReachedError, CircuitBreakerOpenError
 from vibe_tasks.flow import attempts
+from vibe_tasks.flow.development import _key as _key_of_dev
 from vibe_tasks.flow.development import develop
 from vibe_tasks.flow.engagement import breaker_name
 from vibe_tasks.flow.submission import submit_plan
@@ -165,3 +166,27 @@ def test_a_change_that_is_too_large_is_not_read_to_its_end(tmp_path: Path) -> No
     assert change_between(repository, base, large, most=10_000) is None
     assert change_between(repository, base, large, most=20_000_000) is not None
     assert content_of(repository, base, large) != content_of(repository, large, base)
+
+
+def test_another_program_is_another_agent(ledger: Database, tmp_path: Path) -> None:
+    """A file or a folder that the agent's command line names beside the plan is part of what its
+    change is found by; what is no part of it changes nothing, and `cache: false` finds nothing.
+    """
+    agent = {"type": "command", "argv": ["python", "{plan_dir}/agent.py", "--x={plan_dir}/conf"]}
+    ready = prepared(tmp_path, tasks=[{"id": "a", "prompt": "x"}], agents={"sh": agent})
+    submit_plan(ledger, ready)
+    place = Workplace(ledger=ledger, home=tmp_path / "home", environ={}, cache_entries=100)
+    bench = set_up(place, claim(ledger, job_of(ledger, "a", "dev")))
+    seen = [_key_of_dev(bench, None)]
+    (tmp_path / "conf").mkdir()
+    for name in ("agent.py", "conf/prompts.txt"):
+        (tmp_path / name).write_text("one")
+        seen.append(_key_of_dev(bench, None))
+        (tmp_path / name).write_text("two")
+        seen.append(_key_of_dev(bench, None))
+    assert len(set(seen)) == 5
+    (tmp_path / "notes.txt").write_text("three")
+    slower = {**bench.spec, "agent_spec": {**bench.spec["agent_spec"], "timeout": 9.0}}
+    assert _key_of_dev(replace(bench, spec=slower), None) == seen[-1]
+    never = {**bench.spec, "agent_spec": {**bench.spec["agent_spec"], "cache": False}}
+    assert _key_of_dev(replace(bench, spec=never), None) is None

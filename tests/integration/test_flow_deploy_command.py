@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from subprocess import CalledProcessError
 from typing import Any
 
 import pytest
@@ -15,14 +16,19 @@ from tests.repositories import new_commit, raw
 from vibe_tasks.errors import TransientError
 from vibe_tasks.flow.attempts import Ending, settle
 from vibe_tasks.flow.deployment import deploy
+from vibe_tasks.flow.development import develop
 from vibe_tasks.flow.submission import Prepared, submit_plan
 from vibe_tasks.flow.workplace import Bench, Workplace, set_up
 from vibe_tasks.pipeline import Outcome
 from vibe_tasks.store import events
 from vibe_tasks.store.engine import Database
 from vibe_tasks.workspace.merge import merge
+from vibe_tasks.workspace.remote import Mirror
 
 PARALLEL = [{"id": "a", "prompt": "a"}, {"id": "b", "prompt": "b"}]
+
+MENDS = {"type": "command", "argv": ["sh", "-c", "grep -q '^<<<<' a.txt && echo both > a.txt"]}
+"""An agent that finds a conflict in a.txt, and ends it."""
 
 
 class Place:
@@ -98,7 +104,9 @@ def place(request: pytest.FixtureRequest, database: Database, tmp_path: Path) ->
         new_remote(tmp_path)
         fields["repo"] = f"file://{tmp_path / 'remote.git'}"
     command = f"test -e {tmp_path / 'good'} && test -f a.txt"
-    ready = prepared(tmp_path, tasks=PARALLEL, deploy={"command": command}, **fields)
+    ready = prepared(
+        tmp_path, tasks=PARALLEL, deploy={"command": command}, agents={"sh": MENDS}, **fields
+    )
     return Place(database, tmp_path, ready)
 
 
@@ -187,11 +195,66 @@ def test_a_remote_may_let_nobody_move_a_branch_back(place: Place, tmp_path: Path
     assert place.rolled_back() == []
 
 
-def test_a_killed_deploy_goes_on_with_its_own_merge(place: Place, tmp_path: Path) -> None:
-    """The command is run on it, and it is not merged twice."""
+def test_a_killed_deploy_merges_anew(place: Place, tmp_path: Path) -> None:
+    """Its own merge that is not confirmed is taken back: it is on the branch once, as another."""
     (tmp_path / "good").touch()
     job_id = place.to_deploy("a")
     left = place.merged_and_killed(job_id)
     result, _ = deploy(place.bench(job_id))
-    assert place.tip == result["merge_commit"] == left
-    assert place.rolled_back() == []
+    assert place.tip == result["merge_commit"] != left
+    assert [each["merge_commit"] for each in place.rolled_back()] == [left]
+    between = f"{place.ready.base_commit}..{place.tip}"
+    log = raw("git", "log", "--merges", "--format=%h", between, cwd=place.ready.repository.path)
+    assert len(log.split()) == 1
+
+
+@pytest.mark.parametrize("place", ["remote"], indirect=True)
+def test_a_rollback_that_arrives_late_takes_nothing_back(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An attempt's push to take its merge back is under way for so long that the next attempt has
+    deployed the same commit by then: that merge is another one, and stays.
+    """
+    job_id, move, late = place.to_deploy("a"), Mirror.move_ref, []
+
+    def hang(mirror: Mirror, ref: str, *, new: str, old: str | None, **others: Any) -> bool:
+        if new == place.ready.base_commit:
+            late.append((ref, new, old))
+            raise KeyboardInterrupt
+        return move(mirror, ref, new=new, old=old, **others)
+
+    monkeypatch.setattr(Mirror, "move_ref", hang)
+    bench = place.bench(job_id)
+    with pytest.raises(KeyboardInterrupt):
+        deploy(bench)
+    monkeypatch.undo()
+    settle(place.ledger, bench.claim, Ending(kind="failure", text="lost", wait=0.0), uniform=middle)
+
+    (tmp_path / "good").touch()
+    result, _ = deploy(place.bench(job_id))
+    ((ref, new, old),) = late
+    push = f"--force-with-lease={ref}:{old}"
+    where = {"cwd": place.ready.repository.path}
+    with pytest.raises(CalledProcessError):
+        raw("git", "push", push, f"file://{tmp_path / 'remote.git'}", f"{new}:{ref}", **where)
+    assert place.tip == result["merge_commit"]
+    assert place.files() == {"README", "a.txt"}
+
+
+@pytest.mark.parametrize("place", ["remote"], indirect=True)
+def test_a_fix_meets_the_merge_that_could_not_be_taken_back(place: Place, tmp_path: Path) -> None:
+    """It is on the branch for good, so what conflicts with it is mended on top of it."""
+    raw("git", "config", "receive.denyNonFastForwards", "true", cwd=tmp_path / "remote.git")
+    place.fail(place.bench(place.to_deploy("a")))
+    commit = new_commit(place.ready.repository, place.ready.base_commit, {"a.txt": "other\n"})
+    for kind, outcome in (("dev", Outcome.DONE), ("qa", Outcome.PASSED)):
+        place.bench(job_of(place.ledger, "b", kind)).finish({}, outcome, commit=commit)
+    result, _ = deploy(place.bench(job_of(place.ledger, "b", "deploy")))
+    assert result["conflict"]["paths"] == ["a.txt"]
+
+    fixed, _ = develop(place.bench(job_of(place.ledger, "b", "fix")))
+    place.bench(job_of(place.ledger, "b", "qa")).finish({}, Outcome.PASSED, commit=fixed["commit"])
+    (tmp_path / "good").touch()
+    result, _ = deploy(place.bench(job_of(place.ledger, "b", "deploy")))
+    assert result["merged"]
+    assert place.files() == {"README", "a.txt"}

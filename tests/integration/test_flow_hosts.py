@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.ledgers import claim, row
+from tests.ledgers import claim, new_job, row, submit
 from tests.plan_jobs import job_of, plan_of
 from tests.remotes import host, new_remote, refs_of
 from tests.repositories import files_of, raw
@@ -20,6 +20,7 @@ from vibe_tasks.flow.submission import Prepared, prepare, submit_plan
 from vibe_tasks.flow.workplace import Bench, Workplace, set_up
 from vibe_tasks.store import jobs, plans
 from vibe_tasks.store.engine import Database
+from vibe_tasks.workspace.remote import Mirror
 
 WRITES = {"type": "command", "argv": ["sh", "-c", "cat > $VIBE_TASK_ID.txt"]}
 
@@ -123,6 +124,72 @@ def test_a_submission_that_was_killed_is_repeated_from_another_host(
     assert (fresh.set_aside, fresh.resumed) == ("vibe/todo.1", False)
     assert refs_of(remote)["refs/heads/vibe/todo"] == prepared.base_commit
     assert plan_row(database, again.plan_id)["branch"] == "vibe/todo.1"
+
+
+@pytest.mark.usefixtures("remote")
+def test_the_ledger_is_free_while_a_remote_takes_its_time(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A remote may hang for minutes; on SQLite a submission that waited in its transaction would
+    let nobody write meanwhile.
+    """
+    asked = []
+
+    def while_others_write(name: str) -> None:
+        ask = getattr(Mirror, name)
+
+        def slow(mirror: Mirror, *arguments: Any, **options: Any) -> Any:
+            asked.append(name)
+            submit(database, new_job())
+            return ask(mirror, *arguments, **options)
+
+        monkeypatch.setattr(Mirror, name, slow)
+
+    submit_plan(database, ready(tmp_path))
+    develop(bench(database, tmp_path, "one", "a", "dev"))
+    judge(bench(database, tmp_path, "one", "a", "qa"))
+    deploy(bench(database, tmp_path, "one", "a", "deploy"))
+    for name in ("glance", "set_aside", "create_branch"):
+        while_others_write(name)
+    submit_plan(database, ready(tmp_path), fresh=True)
+    assert asked == ["glance", "set_aside", "create_branch"]
+
+
+@pytest.mark.parametrize("repo", ["remote.git", "origin"])
+def test_a_plan_is_accepted_whole_or_not_at_all(
+    database: Database, remote: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, repo: str
+) -> None:
+    """Killed between its branch and its rows, there is no plan; the same command submits it, also
+    when the base has moved on since. A branch from elsewhere is none of ours.
+    """
+    address = f"file://{remote}" if repo == "remote.git" else repo
+
+    def prepared() -> Prepared:
+        plan = plan_of(repo=address, agents={"sh": WRITES})
+        return prepare(plan, tmp_path / "plan.yaml", home=tmp_path / "producer")
+
+    first = prepared()
+    with monkeypatch.context() as killed:
+        killed.setattr("vibe_tasks.flow.submission._write", _killed)
+        with pytest.raises(KeyboardInterrupt):
+            submit_plan(database, first)
+    with database.read() as connection:
+        assert plans.list_plans(connection) == ()
+    assert first.repository.branch_commit("vibe/todo") == first.base_commit
+
+    raw("git", "commit", "-q", "--allow-empty", "-m", "more", cwd=tmp_path / "origin")
+    if repo == "remote.git":
+        raw("git", "push", "-q", str(remote), "main", cwd=tmp_path / "origin")
+    again = prepared()
+    assert submit_plan(database, again).set_aside is None
+    assert again.base_commit != first.base_commit
+    assert again.repository.branch_commit("vibe/todo") == again.base_commit
+    with database.begin() as connection:
+        for table in ("jobs", "task_needs", "tasks", "plans"):
+            connection.exec_driver_sql(f"DELETE FROM {table}")  # noqa: S608
+    if repo == "origin":
+        with pytest.raises(InputError, match="from elsewhere"):
+            submit_plan(database, again)
 
 
 def test_the_plan_files_folder_is_not_on_every_host(database: Database, tmp_path: Path) -> None:

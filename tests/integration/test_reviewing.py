@@ -17,7 +17,7 @@ from vibe_tasks.errors import IllegalMoveError, InputError, LeaseLostError
 from vibe_tasks.flow import attempts, control, outside
 from vibe_tasks.flow.report import run_report
 from vibe_tasks.pipeline import Outcome
-from vibe_tasks.store import jobs, version
+from vibe_tasks.store import jobs, usage, version
 from vibe_tasks.store.consensus import runs_of, spec_id_of
 from vibe_tasks.store.engine import Database, open_database
 
@@ -115,11 +115,13 @@ def test_too_few_votes_wait_for_a_person(database: Database, tmp_path: Path) -> 
     assert panel.events() == ["QA_UNDECIDED", "TASK_DEAD", "PLAN_FAILED"]
     control.retry_job(database, panel.qa()["id"])
     assert (panel.verdict(), panel.dead_letters()) == ("voting", [])
+    assert panel.qa()["result"]["summary"] == "1 check passed"
     assert [row["status"] for row in panel.seats()] == ["completed", "pending", "pending"]
     panel.cast(3, "pass")
     panel.cast(2, "fail", "no")
     assert (panel.verdict(), panel.live()) == ("pass", ["deploy"])
     assert [run["synthesis"]["verdict"] for run in runs(panel)] == ["undecided", "pass"]
+    assert panel.qa()["result"]["summary"] == "1 check passed; 2 of 3 reviewers for it"
 
 
 def test_a_failed_check_needs_no_votes(sqlite_ledger: Database, tmp_path: Path) -> None:
@@ -195,6 +197,16 @@ def test_a_worker_that_dies_in_the_last_vote_leaves_nothing_half_done(
 # --- seats that have to wait ------------------------------------------------------------------
 
 
+def use_up(panel: Panel, agent: str) -> None:
+    """This reviewer has a budget, and nothing is left of it."""
+    with panel.ledger.begin() as connection:
+        usage.set_budget(connection, panel.plan_id, "agent", agent, 1.0, None, None)
+        usage.record(
+            connection, job_id="before", attempt=1, plan_id=panel.plan_id, task_id="a",
+            agent=agent, kind="review", cost_usd=1.0,
+        )  # fmt: skip
+
+
 @pytest.mark.parametrize("first", [True, False])
 @pytest.mark.parametrize("kind", ["snooze", "block"])
 def test_a_seat_that_has_to_wait_holds_nobody_up(
@@ -204,6 +216,8 @@ def test_a_seat_that_has_to_wait_holds_nobody_up(
     whether it was put off before the last vote or after it.
     """
     panel = Panel(database, tmp_path)
+    if kind == "block":
+        use_up(panel, "r2")
     if first:
         panel.end(2, kind, "circuit breaker r2 is open", wait=600.0)
     panel.cast(1, "pass")
@@ -289,10 +303,48 @@ def test_consumers_outside_check_and_vote_too(database: Database, tmp_path: Path
     assert (panel.verdict(), panel.live()) == ("voting", ["review"] * 3)
     with pytest.raises(InputError, match="a review job must have a `verdict`"):
         hand_in(panel.seat(1)["id"], {"findings": ["no"]})
+    for findings in (None, "no", [1]):
+        with pytest.raises(InputError, match="`findings` of a review job must be a list of texts"):
+            hand_in(panel.seat(1)["id"], {"verdict": "fail", "findings": findings}, 1)
     for number, attempt in ((1, 1), (2, None), (3, None)):
         hand_in(panel.seat(number)["id"], {"verdict": "fail", "findings": ["no"]}, attempt)
     assert (panel.verdict(), panel.dead_letters()) == ("fail", ["qa"])
     assert panel.task()["error"] == "refused by 3 of 3 reviewers: r1: no"
+
+
+def test_votes_of_any_shape_are_counted(database: Database, tmp_path: Path) -> None:
+    """What once came in from outside decides like any other vote, as far as it can be read."""
+    panel = Panel(database, tmp_path, rule="unanimous")
+    odd: tuple[dict[str, Any], ...] = (
+        {"verdict": "pass", "findings": None, "model": {"name": "x"}},
+        {"verdict": "fail", "findings": ["a\x00b", 5]},
+        {"verdict": "pass", "findings": "no"},
+    )
+    for number, said in enumerate(odd, start=1):
+        panel.bench(panel.seat(number)["id"]).finish(said, Outcome.DONE, commit=panel.base)
+    assert (panel.verdict(), panel.live()) == ("fail", ["fix"])
+    assert panel.qa()["result"]["findings"] == ["r2: a\N{REPLACEMENT CHARACTER}b"]
+
+
+def test_a_broken_row_keeps_no_lease_from_being_taken_back(
+    database: Database, tmp_path: Path
+) -> None:
+    """Whatever it raises is logged: the others have their next attempt."""
+    panel = Panel(database, tmp_path)
+    broken, sound = sorted(panel.seat(number)["id"] for number in (1, 2))
+    for job_id in (broken, sound):
+        claim(database, job_id)
+    with database.begin() as connection:
+        connection.exec_driver_sql("UPDATE jobs SET lease_until = 1 WHERE status = 'processing'")
+        connection.exec_driver_sql(
+            'UPDATE jobs SET max_retries = 1, args = \'{"args": [], "kwargs": {}}\' '  # noqa: S608
+            f"WHERE id = '{broken}'"
+        )
+    reaped = attempts.reap(database, uniform=middle)
+    assert (reaped.taken, reaped.dead) == (1, ())
+    with database.read() as connection:
+        found = [jobs.find_job(connection, each)["status"] for each in (broken, sound)]
+    assert found == ["processing", "pending"]
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from vibe_tasks.errors import InputError
 @pytest.fixture(scope="module", params=databases("sqlite"))
 def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """A worker with two processes, and a dispatcher."""
-    with running_cluster(request, request.param) as made:
+    with running_cluster(request, request.param, measured=True) as made:
         worker = made.start_worker("code,qa,deploy,control", processes=2)
         made.dispatcher()
         ready(worker)

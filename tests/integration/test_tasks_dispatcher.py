@@ -89,6 +89,25 @@ def test_a_backlog_does_not_keep_the_reaper_waiting(cluster: Cluster) -> None:
     assert second.wait != 0.0
 
 
+def test_one_broken_job_holds_nobody_up(cluster: Cluster) -> None:
+    """Neither one whose end cannot be written nor one whose message cannot be made: the rest is
+    sent, and the leases of the others are taken back.
+    """
+    broken, lost = lose_a_worker(cluster), lose_a_worker(cluster)
+    unsendable, due = new_job(), new_job()
+    submit(cluster.ledger, unsendable, due)
+    with cluster.ledger.begin() as connection:
+        connection.exec_driver_sql(
+            "UPDATE jobs SET canvas = '[1]', max_retries = 1 "  # noqa: S608
+            f"WHERE id IN ('{broken}', '{unsendable.id}')"
+        )
+    done = cluster.module("dispatcher").dispatch(cluster.app, cluster.ledger, grace=5)
+    assert done.reaped == 1
+    assert row(cluster.ledger, lost)["status"] == "pending"
+    assert row(cluster.ledger, broken)["status"] == "processing"
+    assert cluster.messages("code") == 2
+
+
 def test_a_lane_without_rules_gets_all_its_held_jobs_back(cluster: Cluster) -> None:
     """They were held while it was paused; each is sent once."""
     dispatcher = cluster.module("dispatcher")

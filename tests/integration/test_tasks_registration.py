@@ -25,7 +25,7 @@ def test_a_container_that_starts_again_within_a_lease_signs_off(
 ) -> None:
     """Nobody here can tell whether the one before lives, in a name space that is gone."""
     before = workers.Registered(worker="code@pod-0", host="boot/pid:[1]", process="1:100")
-    with running_cluster(request, "sqlite") as cluster:
+    with running_cluster(request, "sqlite", measured=True) as cluster:
         with cluster.ledger.begin() as connection:
             workers.register(connection, before, ["code"], tier="standard", capacity=1)
         me = cluster.module("steps").register(Worker(), ["code"])
@@ -41,7 +41,7 @@ def test_a_worker_that_starts_again_under_its_name_takes_its_jobs_back(
 ) -> None:
     """What a dead process of this name held is free at once."""
     log, gate = tmp_path / "log", tmp_path / "gate"
-    with running_cluster(request, "sqlite") as cluster:
+    with running_cluster(request, "sqlite", measured=True) as cluster:
         first = cluster.start_worker("code", "-n", "same@test", environ=LONG_LEASE)
         ready(first)
         result = cluster.jobs.hold.delay(str(log), str(gate))

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.repositories import new_repository, raw, write
+from vibe_tasks.errors import GitError
 from vibe_tasks.workspace.disarming import overruled
-from vibe_tasks.workspace.git import ask, git
+from vibe_tasks.workspace.git import ask, beginning, git
 from vibe_tasks.workspace.merge import merge
 from vibe_tasks.workspace.repository import Repository
 from vibe_tasks.workspace.worktree import checkout
@@ -145,6 +147,50 @@ def test_no_helper_of_the_repository_is_asked_for_a_password(tmp_path: Path, ran
     in_config(repository, "remote.here.uploadpack", f"touch {ran}; git-upload-pack")
     assert "refs/heads/main" in git("ls-remote", "here", cwd=repository.path)
     assert not ran.exists()
+
+
+@pytest.mark.parametrize("address", ["{}", "file://{}", "ssh://127.0.0.1{}"])
+def test_what_is_missing_is_not_fetched_by_a_program_of_the_repository(
+    tmp_path: Path, ran: Path, monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    """A remote that promised missing objects names a program to ask it with; it does not run.
+
+    Not even where the user lets git ask remotes on this machine. Remotes that we ask ourselves
+    are asked all the same.
+    """
+    raw(
+        "git", "config", "-f", str(tmp_path / "mine"), "protocol.file.allow", "always", cwd=tmp_path
+    )
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "mine"))
+    write(tmp_path / "bin", {"ssh": f"#!/bin/sh\ncase $* in *touch*) touch {ran};; esac\nexit 1\n"})
+    (tmp_path / "bin" / "ssh").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    repository = new_repository(tmp_path / "r")
+    in_config(repository, "core.repositoryFormatVersion", "1")
+    in_config(repository, "extensions.partialClone", "evil")
+    in_config(repository, "remote.evil.promisor", "true")
+    in_config(repository, "remote.evil.url", address.format(repository.path))
+    in_config(repository, "remote.evil.uploadpack", f"touch {ran}; git-upload-pack")
+    missing = ("cat-file", "-p", "1" * 40)
+    assert ask(*missing, cwd=repository.path).code != 0
+    with pytest.raises(GitError):
+        beginning(*missing, cwd=repository.path, most=100)
+    assert not ran.exists()
+    assert "refs/heads/main" in git("ls-remote", str(repository.path), cwd=repository.path)
+    assert not ran.exists()
+    raw("sh", "-c", f"git {' '.join(missing)} || true", cwd=repository.path)  # it would have run
+    assert ran.exists()
+
+
+def test_git_gets_none_of_our_own_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Addresses with passwords stay here; what git's helpers may need is handed on."""
+    names = ("VIBE_DATABASE_URL", "CELERY_BROKER_URL", "MY_TOKEN")
+    for name in names:
+        monkeypatch.setenv(name, "secret")
+    raw("git", "config", "-f", str(tmp_path / "mine"), "alias.told", "!env", cwd=tmp_path)
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "mine"))
+    told = git("told", cwd=new_repository(tmp_path / "r").path).splitlines()
+    assert [name for name in names if f"{name}=secret" in told] == ["MY_TOKEN"]
 
 
 def test_of_several_helpers_the_outer_ones_are_left() -> None:

@@ -115,11 +115,22 @@ def test_children_that_leave_die_with_a_killed_worker(tmp_path: Path) -> None:
 
 
 @linux
-def test_a_program_that_kills_its_launcher_ends(python: Any) -> None:
-    """Whoever kills what watches over it kills itself, and is reported as killed."""
-    finished = python("import os, time; os.kill(os.getppid(), 9); time.sleep(600)")
-    assert finished.exit_code == 128 + 9
-    assert finished.seconds < 30
+@pytest.mark.parametrize("victim", ["keeper", "guard"])
+def test_whoever_kills_its_launcher_is_killed_with_all_that_it_started(
+    python: Any, tmp_path: Path, victim: str
+) -> None:
+    """Two processes watch: as long as one of them lives, what left the group does not survive.
+
+    Nobody else is hit, and the program is reported as killed.
+    """
+    source = """
+keeper = os.getppid()
+guard = int(open(f"/proc/{keeper}/stat").read().rpartition(") ")[2].split()[1])
+assert open(f"/proc/{guard}/cmdline").read() == open(f"/proc/{keeper}/cmdline").read()
+"""
+    finished = python(LEAVES + source + f"os.kill({victim}, 9)\ntime.sleep(600)")
+    assert (finished.exit_code, finished.output) == (128 + 9, "left\n")
+    assert left(tmp_path / "worktree") == []
 
 
 def test_a_program_that_hears_nothing_is_ended(python: Any) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from tests.remotes import attempt_at, host, new_remote, refs_of
 from tests.repositories import files_of, raw, write
-from vibe_tasks.errors import GitError, RepositoryError
+from vibe_tasks.errors import GitError, LeaseLostError, RepositoryError
 from vibe_tasks.workspace.git import git
 from vibe_tasks.workspace.merge import merge
 from vibe_tasks.workspace.remote import is_address, open_mirror
@@ -119,6 +119,32 @@ exec $real "$@" """,
     assert git("rev-list", "--merges", "--count", "vibe/x", cwd=remote) == "1"
 
 
+def test_who_has_lost_the_lease_pushes_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lease is looked at before each further try: by then the work is somebody else's."""
+    mirror = host(tmp_path, "one")
+    base = mirror.resolve("main")
+    commit = attempt_at(mirror, base, {"a": "1"})
+    mirror.create_branch("vibe/x", base)
+    pushes = tmp_path / "pushes"
+    put_on_path(
+        tmp_path,
+        monkeypatch,
+        f"""
+case " $* " in *" push "*) echo >> {pushes}; echo "fatal: timed out" >&2; exit 128;; esac
+exec $real "$@" """,
+    )
+
+    def lost() -> None:
+        if pushes.exists():
+            raise LeaseLostError("gone")
+
+    with pytest.raises(LeaseLostError):
+        merge(mirror, branch="vibe/x", commit=commit, message="Merge", fence=lost)
+    assert pushes.read_text() == "\n"
+
+
 def test_a_fetch_that_was_killed_is_made_up_for(tmp_path: Path) -> None:
     """It may leave a commit without its files, which must not pass for being there."""
     one, two = host(tmp_path, "one"), host(tmp_path, "two")
@@ -172,12 +198,20 @@ def test_what_an_agent_writes_into_the_mirrors_configuration_is_not_run(
     assert not marker.exists()
 
 
-def test_a_remote_that_is_not_there_is_named_without_its_password(tmp_path: Path) -> None:
-    """In one line, and at once where a person waits for it."""
-    mirror = open_mirror("http://me:secret@127.0.0.1:9/r.git", tmp_path / "home")
-    with pytest.raises(GitError, match=r"http://me:\*+@127.0.0.1:9/r.git: ") as refused:
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [("http://me:secret@127.0.0.1:9/r.git", "http://me:***@127.0.0.1:9/r.git"),
+     ("http://secret@127.0.0.1:9/r.git?token=secret", "http://***@127.0.0.1:9/r.git?token=***")],
+)  # fmt: skip
+def test_a_remote_that_is_not_there_is_named_without_its_secrets(
+    tmp_path: Path, address: str, shown: str
+) -> None:
+    """In one line, and at once where a person waits for it; files are not named after them."""
+    mirror = open_mirror(address, tmp_path / "home")
+    with pytest.raises(GitError) as refused:
         mirror.resolve("main")
-    assert "secret" not in str(refused.value)
+    assert str(refused.value).startswith(f"{shown}: ")
+    assert "secret" not in f"{refused.value} {mirror.path}"
 
 
 @pytest.mark.parametrize(

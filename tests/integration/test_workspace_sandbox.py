@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ import psutil
 import pytest
 
 from tests.repositories import new_repository, write
-from vibe_tasks.errors import PermanentError
+from vibe_tasks.errors import PermanentError, TransientError
 from vibe_tasks.plan_specs import Limits, Surroundings
 from vibe_tasks.workspace.bounds import Bounds
 from vibe_tasks.workspace.process import Finished, run
@@ -50,18 +51,19 @@ def test_only_the_worktree_can_be_written_to(strict: Any, worktree: Path, tmp_pa
     """Files in the worktree stay; nothing else changes, neither through links nor through `..`."""
     (tmp_path / "outside").mkdir()
     (worktree / "out").symlink_to(tmp_path / "outside")
+    new = f"new-{tmp_path.parent.name}"
     finished = strict(
         f"echo mine > file; for place in / /etc /usr {tmp_path} out .. ../other; "
-        "do touch $place/new 2>/dev/null && echo wrote $place; done; "
-        "mkdir -p ../other && echo more >> ../other/file; touch /tmp/new; ls /tmp; exit 3"
+        f"do touch $place/{new} 2>/dev/null && echo wrote $place; done; "
+        f"mkdir -p ../other && echo more >> ../other/file; touch /tmp/{new}; ls /tmp; exit 3"
     )
     assert finished.exit_code == 3
-    assert "new" in finished.output.split()
+    assert new in finished.output.split()
     assert (worktree / "file").read_text() == "mine\n"
     assert not list((tmp_path / "outside").iterdir())
     assert (tmp_path / "home/worktrees/other/file").read_text() == "2\n"
     for place in ("/", "/etc", "/usr", "/tmp", tmp_path):
-        assert not Path(place, "new").exists()
+        assert not Path(place, new).exists()
 
 
 @confined
@@ -125,9 +127,12 @@ def test_limits_hold_inside(strict: Any) -> None:
 
 @confined
 def test_a_sandbox_that_cannot_be_made_is_no_failed_check(tmp_path: Path) -> None:
-    """Who asked for a sandbox hears that there was none; the program did not run."""
+    """Who asked for a sandbox hears that there was none; the program did not run.
+
+    Where sandboxes can be made it is tried again.
+    """
     sandbox = Sandbox(writable=(tmp_path, tmp_path / "gone"))
-    with pytest.raises(PermanentError, match=r"^sandbox: strict: bwrap: "):
+    with pytest.raises(TransientError, match=r"^sandbox: strict: bwrap: "):
         run(
             ["touch", "ran"],
             cwd=tmp_path,
@@ -137,6 +142,56 @@ def test_a_sandbox_that_cannot_be_made_is_no_failed_check(tmp_path: Path) -> Non
             sandbox=sandbox,
         )
     assert not (tmp_path / "ran").exists()
+
+
+@confined
+def test_a_program_that_talks_like_the_sandbox_is_no_broken_sandbox(strict: Any) -> None:
+    """Whether it ran is not read from what it says."""
+    finished = strict("echo 'bwrap: Resource temporarily unavailable' >&2; exit 1")
+    assert finished.exit_code == 1
+    assert finished.output.startswith("bwrap: ")
+
+
+@confined
+def test_a_passing_shortage_is_not_remembered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the machine lacks for a moment is tried again later, and a sandbox is found then."""
+    there = shutil.which("bwrap")
+    short = "echo 'bwrap: Creating new namespace failed: Resource temporarily unavailable' >&2"
+    script = f'#!/bin/sh\n[ -e {tmp_path}/room ] && exec {there} "$@"\n{short}\nexit 1\n'
+    write(tmp_path / "bin", {"bwrap": script})
+    (tmp_path / "bin" / "bwrap").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
+    options: Any = {"cwd": tmp_path, "env": dict(os.environ), "timeout": 60.0}
+    options |= {"log": tmp_path / "log", "sandbox": Sandbox(writable=(tmp_path,))}
+    with pytest.raises(TransientError, match=r"temporarily unavailable$"):
+        run(["true"], **options)
+    (tmp_path / "room").touch()
+    assert run(["true"], **options).exit_code == 0
+    (tmp_path / "room").unlink()  # it worked once: only the run itself meets the shortage
+    with pytest.raises(TransientError, match=r"^sandbox: strict: bwrap: .* unavailable$"):
+        run(["true"], **options)
+
+
+@confined
+def test_folders_in_memory_are_bounded(tmp_path: Path, worktree: Path) -> None:
+    """Files in them are memory that no look at processes finds; the others cannot be filled."""
+    held = surround(
+        Surroundings(sandbox="strict", limits=Limits(memory=20)),
+        Machine(hidden=(tmp_path / "home",)), environ=os.environ, worktree=worktree,
+    )  # fmt: skip
+    fill = "for place in /tmp /dev/shm; do head -c 30000000 /dev/zero > $place/x; wc -c $place/x; "
+    fill += "done; for place in /dev /run ../..; do touch $place/x || echo kept; done; "
+    fill += f"{sys.executable} -c 'import multiprocessing as m; m.Lock()'; ls /proc/self/fd"
+    finished = run(
+        ["sh", "-c", fill], cwd=worktree, env=held.env, timeout=60, log=tmp_path / "log",
+        sandbox=held.sandbox,
+    )  # fmt: skip
+    said = finished.stdout_tail.split("\n")
+    assert [int(line.split()[0]) <= 20_100_000 for line in said[:2]] == [True, True]
+    assert said[2:5] == ["kept"] * 3
+    assert said[5:] == ["0", "1", "2", "3", ""], "and nothing of ours is open"
 
 
 @confined

@@ -27,8 +27,15 @@ from pydantic_ai.exceptions import (
 
 from tests.assignments import assignment
 from vibe_tasks.agents.chat import MISSING, ChatAgent
-from vibe_tasks.agents.chat_model import LONG_WAIT, bounded_client, build_model, explained
+from vibe_tasks.agents.chat_model import (
+    LONG_WAIT,
+    _cut_off,
+    bounded_client,
+    build_model,
+    explained,
+)
 from vibe_tasks.errors import PermanentError, TransientError, UsageLimitError
+from vibe_tasks.flow.engagement import breaker_name
 from vibe_tasks.plan import ChatSpec
 
 LOCAL = "http://127.0.0.1:9/v1"
@@ -152,3 +159,27 @@ def test_importing_agents_does_not_import_models():
     )
     done = subprocess.run([sys.executable, "-c", code], timeout=60, check=False)
     assert done.returncode == 0
+
+
+def test_a_breaker_is_named_without_keys():
+    """Events and logs have its name; an `@` further on is no password."""
+    spec = ChatSpec(model="openai:m", base_url="http://h:8000/v1/@x?key=secret#secret")
+    assert breaker_name("a", spec) == "openai:m at http://h:8000/v1/@x"
+
+
+@pytest.mark.parametrize(
+    ("provider", "base_url"),
+    [
+        *((provider, LOCAL) for provider in ("openai", "openai-responses", "ollama", "vllm")),
+        *((provider, None) for provider in ("openai", "ollama", "deepseek")),
+    ],
+)
+def test_every_server_is_held_to_the_bound(
+    provider: str, base_url: str | None, monkeypatch: pytest.MonkeyPatch
+):
+    """Whoever answers, and however its address came: the client that bounds responses asks it."""
+    monkeypatch.setenv("OPENAI_API_KEY", "sk")
+    monkeypatch.setenv("DEEPSEEK_API_KEY", "sk")
+    monkeypatch.setenv("OLLAMA_BASE_URL", LOCAL)
+    model = built(ChatSpec(model=f"{provider}:m", base_url=base_url))
+    assert model.client._client.event_hooks["response"] == [_cut_off]

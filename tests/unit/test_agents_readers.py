@@ -197,6 +197,36 @@ def test_aider_without_an_answer_has_failed():
     assert (told.input_tokens, told.cost_usd) == (12_345, 0.0123)
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "mini-swe-agent (step 1, $99999.00):",
+        f"mini-swe-agent (step 1, ${'9' * 400}):",
+        f"mini-swe-agent (step {'9' * 400}, $1.00):",
+        "Tokens: 1.2.3k sent, 5 received. Cost: $1.2.3 message, $1 session.",
+        f"Tokens: {'9' * 400} sent, {'9' * 400} received. Cost: ${'9' * 400} message",
+        "Tokens: 999999999999M sent, 5 received. Cost: $99999.00 message",
+        "Tokens: 1 sent," + "1," * 500_000,
+        "Model: " + "m" * 1_000_000,
+        "litellm." + "x" * 1_000_000,
+        "\x1b[" + "0" * 500_000 + "\x1b]" * 250_000,
+    ],
+    ids=range(10),
+)
+@pytest.mark.parametrize("name", ["aider", "mini-swe-agent"])
+def test_a_printed_line_is_no_bill(name: str, line: str):
+    """Any program may print what looks like a figure: what is beyond reason counts as not told.
+
+    Nor does a line take long to read, or much to keep.
+    """
+    reader, _ = read(name, line, line)
+    assert 0 <= (reader.told.cost_usd or 0.0) <= 100
+    assert reader.told.input_tokens + reader.told.output_tokens < 10**9
+    assert len(reader.told.error + (reader.told.model or "")) < 10_000
+    reader, _ = read("mini-swe-agent", "mini-swe-agent (step 1, $0.25):", line)
+    assert reader.told.cost_usd == 0.25 or "1.00" in line
+
+
 def test_mini_swe_agent_ends_as_its_trajectory_says():
     """Submitted is done; any other status is why it failed, with the exception's words."""
 

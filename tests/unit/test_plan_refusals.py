@@ -426,11 +426,20 @@ def test_a_value_is_shown_short_and_on_one_line():
     assert len(str(error)) < 300
 
 
-def test_a_key_in_the_wrong_place_is_not_printed():
-    """An API key written where its variable's name belongs does not reach a log."""
-    agent = "chat, model: m, api_key_env: sk-very-secret"
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("api_key_env", "sk-very-secret"),
+        ("base_url", "'https://me:very-secret@host/v1'"),
+        ("base_url", "'https://very-secret@host'"),
+        ("base_url", "'me:very-secret@host/v1'"),
+    ],
+)
+def test_a_key_in_the_wrong_place_is_not_printed(key: str, value: str):
+    """A key written where its variable's name belongs, or in an address, does not reach a log."""
+    agent = f"chat, model: m, {key}: {value}"
     error = refused(ONE.replace("command, argv: [python, agent.py]", agent))
-    assert error.key == "agents.mine.api_key_env"
+    assert error.key == f"agents.mine.{key}"
     assert "secret" not in str(error)
 
 

@@ -96,6 +96,12 @@ def test_variables_for_agents_are_no_settings() -> None:
     ("value", "shown"),
     [("redis://:secret@h/0", "redis://:***@h/0"), ("redis://u:secret@h:1", "redis://u:***@h:1"),
      ("postgresql://u@h/db", "postgresql://u@h/db"), ("sqlite:////tmp/x", "sqlite:////tmp/x"),
+     ("postgresql://u:a/b#c?d@h/db", "postgresql://u:***@h/db"),
+     ("postgresql://h/db?sslmode=require&password=x", "postgresql://h/db?sslmode=require&password=***"),
+     ("https://token@h/a.git", "https://***@h/a.git"), ("https://u:x@h/a", "https://u:***@h/a"),
+     ("HTTPS://token:x-oauth-basic@h/a", "HTTPS://***@h/a"), ("https://token:@[h/a", "https://***@[h/a"),
+     ("https://h/a?private_token=x&y#z", "https://h/a?private_token=***&***#***"),
+     ("ssh://git@h/a.git", "ssh://git@h/a.git"), ("git@h:a.git", "git@h:a.git"),
      ("plain", "plain"), (5, 5)],
 )  # fmt: skip
 def test_passwords_are_masked(value: object, shown: object) -> None:

@@ -22,6 +22,9 @@ MOST_FINDINGS = 100
 LARGEST_COUNT = 2**53
 """Above this no count of tokens is believed; also the largest whole number JSON keeps exactly."""
 
+DEAREST = 100.0
+"""US dollars that one answer of a model may cost; a line that tells of more is not believed."""
+
 _MOST_OBJECTS = 200  # places where a JSON object might begin that are tried, from the end
 
 _DECODER = json.JSONDecoder()

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import AsyncIterator, Mapping
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import httpx2
 from pydantic_ai.exceptions import (
@@ -33,7 +33,8 @@ from vibe_tasks.failures import bounded
 from vibe_tasks.plan import ChatSpec
 
 LARGEST_RESPONSE = 32_000_000
-"""Bytes of one HTTP response of a server given by `base_url`; what sends more is cut off."""
+"""Bytes of one HTTP response; a server that sends more is cut off. The libraries of a few providers
+take no client of ours: of these the answer alone is bounded, by its characters, as of all."""
 
 LONG_WAIT = 60.0
 """Seconds: a `Retry-After` above this is a usage limit, for which the job waits without losing a
@@ -52,7 +53,7 @@ def build_model(spec: ChatSpec, environ: Mapping[str, str], client: httpx2.Async
     Args:
         spec: The agent's description.
         environ: Where the key is looked up under the name that the plan gives.
-        client: Reaches the server that `base_url` names.
+        client: Reaches the provider's server, where its library takes one.
 
     Raises:
         PermanentError: The provider is unknown, its package is not installed, its key is missing,
@@ -68,11 +69,15 @@ def build_model(spec: ChatSpec, environ: Mapping[str, str], client: httpx2.Async
         if spec.base_url is not None:
             return infer_model(
                 spec.model,
-                lambda asked: _provider(asked, base_url=spec.base_url, api_key=key or NO_KEY),
+                lambda asked: _provider(
+                    asked, client, base_url=spec.base_url, api_key=key or NO_KEY
+                ),
             )
         if key is not None:
-            return infer_model(spec.model, lambda asked: _provider(asked, api_key=key))
-        return infer_model(spec.model)
+            return infer_model(spec.model, lambda asked: _provider(asked, client, api_key=key))
+        if provider.startswith("gateway/"):  # which of them is a matter of the library's
+            return infer_model(spec.model)
+        return infer_model(spec.model, lambda asked: _provider(asked, client))
     except (UserError, ImportError, ValueError) as error:
         said = str(error).split("\n", 1)[0][:LONGEST_COMPLAINT]
         raise PermanentError(f"model {spec.model} cannot be used: {said}") from error
@@ -128,13 +133,23 @@ def _compatible(name: str, base_url: str, key: str | None, client: httpx2.AsyncC
     return OpenAIChatModel(name, provider=provider)
 
 
-def _provider(name: str, **given: str | None) -> Provider[Any]:
+def _provider(name: str, client: httpx2.AsyncClient, **given: str | None) -> Provider[Any]:
     """A provider of the library with an address or a key of the plan's."""
     kind = infer_provider_class(name)
     for word in given:
         if word not in inspect.signature(kind.__init__).parameters:
             raise UserError(f"provider {name} takes no {word}")
-    return kind(**given)
+    ours = {"http_client": client} if _takes_ours(kind) else {}
+    return kind(**given, **ours)
+
+
+def _takes_ours(kind: type[Provider[Any]]) -> bool:
+    """Whether it takes a client of our kind, and not of an older library's, or none."""
+    try:
+        taken = get_type_hints(kind.__init__).get("http_client")
+    except (NameError, TypeError, AttributeError):  # what only a type checker imports
+        return False
+    return taken is httpx2.AsyncClient or httpx2.AsyncClient in get_args(taken)
 
 
 def bounded_client() -> httpx2.AsyncClient:

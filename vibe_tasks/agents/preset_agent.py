@@ -1,7 +1,8 @@
 """An agent that is a known coding-agent program, read while it works.
 
 Neither its exit code nor its silence is believed: it has done its work when it told so, and failed
-when it told so or ended without a word of success.
+when it told so or ended without a word of success. Where its word of success may come in between,
+as with a program that gives one after each answer of its model, it has to end in order as well.
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ _PERMANENT = re.compile(
     """,
     re.IGNORECASE | re.VERBOSE,
 )
+_LIMITS = frozenset({"cpu", "memory", "processes", "output"})
 _COMMANDS = ("/", "!")  # at the beginning these programs take for commands of theirs
 _BUSY = re.compile(r"\b429\b|\b529\b|rate.?limit|overloaded", re.IGNORECASE)
 
@@ -138,7 +140,7 @@ class PresetAgent:
             TransientError: Anything else.
         """
         told = reader.told
-        if told.done and not told.error:
+        if told.done and not told.error and _came_to_its_end(finished, told):
             return told.answer(review=review)
         said = told.error or _plain(finished)
         # What a chatty program printed while it worked is not its own complaint.
@@ -167,6 +169,16 @@ class PresetAgent:
             return bounded_wait(told.reset_at - now)
         local = datetime.fromtimestamp(now or 0.0, tz=UTC).astimezone().tzinfo
         return wait_of(said, now=now, local=local or UTC)
+
+
+def _came_to_its_end(finished: Finished, told: Told) -> bool:
+    """Whether nothing was cut off: who was ended after the last word may have been in no hurry.
+
+    Who passed a limit has failed, whatever it told.
+    """
+    if finished.ended_by in _LIMITS:
+        return False
+    return told.final or finished.exit_code == 0
 
 
 def _plain(finished: Finished) -> str:

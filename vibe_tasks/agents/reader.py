@@ -15,6 +15,9 @@ from vibe_tasks.agents.answer import json_object, read_review, text
 LONGEST_MESSAGE = 20_000
 """Characters kept of an agent's last message, from its end: a verdict stands there."""
 
+LONGEST_MATCHED = 500
+"""Characters from the beginning of a plain line in which its meaning is looked for."""
+
 _LONGEST_INPUT = 300  # characters shown of what a tool was called with
 _ESCAPES = re.compile(r"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
 

@@ -27,6 +27,7 @@ from vibe_tasks.store.workers import list_workers
 from vibe_tasks.tasks import resources
 from vibe_tasks.tasks.broker_probe import probe
 from vibe_tasks.workspace.git import OLDEST, git_version
+from vibe_tasks.workspace.sandbox import unavailable
 
 NETWORK_FILE_SYSTEMS = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.sshfs", "9p", "afs", "ceph", "glusterfs"}
@@ -44,7 +45,7 @@ SLOW_DISPATCHER = 10.0
 @json_option
 @click.pass_context
 def doctor(ctx: click.Context, agents: bool, as_json: bool) -> None:
-    """Check settings, home, git, ledger, broker, workers and dispatcher.
+    """Check settings, home, git, sandbox, ledger, broker, workers and dispatcher.
 
     Each check is one line, with the mend where something is wrong; then the exit code is 1.
     A warning, of jobs that wait while no stack runs, leaves it at 0.
@@ -75,6 +76,7 @@ def examine() -> Iterator[Finding]:
         return
     yield Finding(check="settings", ok=True, text="all known and in their bounds")
     yield attempted("git", git, mend=f"install git {'.'.join(map(str, OLDEST))} or newer")
+    yield sandbox()
     place = attempted("home", home, mend="set VIBE_HOME to a folder of yours on a local disk")
     yield place
     reached = attempted("broker", broker, mend="start it, or correct VIBE_BROKER_URL")
@@ -99,6 +101,13 @@ def git() -> Finding:
     """Whether git is there and new enough."""
     number = git_version()
     return Finding(check="git", ok=True, text=".".join(map(str, number)))
+
+
+def sandbox() -> Finding:
+    """Whether programs can be confined here; only plans that ask for it need that."""
+    reason = unavailable()
+    text = "bubblewrap works" if reason is None else f"none: {reason}; `sandbox: strict` is refused"
+    return Finding(check="sandbox", ok=True, text=text)
 
 
 def home() -> Finding:

@@ -15,7 +15,7 @@ from vibe_tasks.errors import LeaseLostError, VibeError
 from vibe_tasks.flow.endings import Ending, Place, Uniform, settle, settle_in
 from vibe_tasks.jobs import Publication
 from vibe_tasks.store import jobs, leases, plans, workers
-from vibe_tasks.store.engine import Database, Transaction
+from vibe_tasks.store.engine import DATABASE_ERRORS, Database, Transaction
 
 log = logging.getLogger(__name__)
 
@@ -114,6 +114,10 @@ def _take_all_back(
             pass  # it has ended since the look, where others write at the same time
         except VibeError as error:  # one row that is not as it should be must not hold up the rest
             log.warning("cannot take back job %s: %s", held.id, error)
+        except DATABASE_ERRORS:
+            raise
+        except Exception:  # likewise: whatever its plan's rows make of it
+            log.exception("cannot take back job %s", held.id)
         if outcome is None:
             continue
         again, messages = outcome

@@ -8,6 +8,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import isnan
 from typing import Any
 
 from vibe_tasks.agents.agent import AgentEvent, Answer
@@ -33,6 +34,12 @@ MOST_EVENTS = 500
 LONGEST_TEXT = 2_000
 """Characters kept of an event."""
 
+MOST_TOKENS = 10**12
+"""Tokens that one attempt may have read, or written; an agent that tells of more is in error."""
+
+HIGHEST_COST = 1e9
+"""US dollars of one attempt, likewise."""
+
 NAMES = {
     "session": "AgentSession",
     "message": "AgentMessage",
@@ -51,6 +58,27 @@ class Used:
     input_tokens: int = 0
     output_tokens: int = 0
     cost_usd: float = 0.0
+
+
+def bounded_use(
+    *, session_id: str | None, input_tokens: int, output_tokens: int, cost_usd: float
+) -> Used:
+    """What an agent tells that it used, as numbers that can be kept.
+
+    An attempt is not lost for an agent's error in counting.
+    """
+    return Used(
+        session_id=session_id,
+        input_tokens=int(_within(input_tokens, MOST_TOKENS)),
+        output_tokens=int(_within(output_tokens, MOST_TOKENS)),
+        cost_usd=_within(cost_usd, HIGHEST_COST),
+    )
+
+
+def _within(number: float, most: float) -> float:
+    """The number between 0 and the most; what is no number is nothing."""
+    within = min(max(number, 0), most)
+    return 0 if isnan(within) else within
 
 
 class Attendance:
@@ -135,12 +163,13 @@ class Attendance:
         if not known:
             return
         used = {name: getattr(self.used, name) for name in self.used.__slots__} | known
-        if self._price is not None and known.get("cost_usd") is None:
+        # Programs that know no price of their model tell of a cost of nothing.
+        if self._price is not None and not known.get("cost_usd"):
             used["cost_usd"] = (
                 used["input_tokens"] * self._price.input
                 + used["output_tokens"] * self._price.output
             ) / 1_000_000
-        self.used = Used(**used)
+        self.used = bounded_use(**used)
 
     def _write(self) -> None:
         """Keep what is new; what the database does not take now is tried with the next."""

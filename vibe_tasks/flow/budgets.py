@@ -182,14 +182,28 @@ def _stopped(connection: Transaction, plan_id: str) -> list[dict[str, Any]]:
 
 
 def _goes_on(connection: Transaction, job: Mapping[str, Any]) -> bool:
-    plan_id, task_id = job["plan_id"], job["task_id"]
-    agent = job["args"]["kwargs"].get("agent")
-    if agent is None:
-        try:
-            agent = plans.task_spec(connection, plan_id, task_id)["agent"]
-        except UnknownJobError:
+    try:
+        if stopped_by(connection, job) is not None:
             return False
-    if usage.reached(connection, plan_id, task_id, agent) is not None:
+    except UnknownJobError:
         return False
     jobs.unblock_job(connection, job["id"])
     return True
+
+
+def stopped_by(connection: Transaction, job: Mapping[str, Any]) -> str | None:
+    """The budget that stops this job, in a sentence; None where none does.
+
+    Args:
+        connection: A connection; the caller who acts upon it holds the plan's lock.
+        job: The row of a plan's job that an agent does.
+
+    Raises:
+        UnknownJobError: Its task is gone.
+    """
+    plan_id, task_id = job["plan_id"], job["task_id"]
+    # A review names its reviewer, whatever else the agent of the task.
+    agent = job["args"]["kwargs"].get("agent")
+    if agent is None:
+        agent = plans.task_spec(connection, plan_id, task_id)["agent"]
+    return usage.reached(connection, plan_id, task_id, agent)

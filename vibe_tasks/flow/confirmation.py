@@ -33,7 +33,7 @@ class Unconfirmed:
 
 
 def unconfirmed(
-    ledger: Database, repository: Repository, plan_id: str, tip: str, *, beside: str | None = None
+    ledger: Database, repository: Repository, plan_id: str, tip: str
 ) -> Unconfirmed | None:
     """This commit, if it is a merge by a deploy of this plan that has not completed.
 
@@ -42,10 +42,9 @@ def unconfirmed(
         repository: The plan's repository.
         plan_id: The plan.
         tip: A commit on its branch.
-        beside: A job whose merge does not count.
     """
     origin = origin_of(repository, tip)
-    if origin.before is None or origin.job_id in {"", beside}:
+    if origin.before is None or not origin.job_id:
         return None
     try:
         with ledger.read() as connection:

@@ -13,7 +13,7 @@ from vibe_tasks.errors import VibeError
 from vibe_tasks.events import EventType
 from vibe_tasks.flow import chords, control
 from vibe_tasks.store import deadlines, events
-from vibe_tasks.store.engine import Database
+from vibe_tasks.store.engine import DATABASE_ERRORS, Database
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +43,11 @@ def give_up_late(ledger: Database, *, most: int = 100) -> tuple[tuple[str, ...],
             except VibeError as error:
                 stuck.add(job_id)
                 log.warning("job %s is late and cannot be given up: %s", job_id, error)
+            except DATABASE_ERRORS:
+                raise
+            except Exception:  # whatever its plan's rows make of it: the others must not wait
+                stuck.add(job_id)
+                log.exception("job %s is late and cannot be given up", job_id)
         if len(new) < most or len(done) >= most or len(stuck) >= most:
             return tuple(done), len(new) >= most and bool(done)
 

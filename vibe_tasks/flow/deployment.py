@@ -27,7 +27,9 @@ def deploy(bench: Bench) -> tuple[Mapping[str, Any], Following]:
     """Merge the commit and run the plan's command; a conflict goes back for a fix.
 
     Killed at any point it can be done again: a commit that is on the branch already is not
-    merged a second time, a command that has not ended is run again.
+    merged a second time. Where there is a command, the merge of an attempt that did not confirm it
+    is taken back and made anew: a push of that attempt may still be under way that takes back the
+    very commit it had made, and must not find it confirmed.
 
     Raises:
         TransientError: The command after the merge failed; the merge is taken back.
@@ -36,7 +38,10 @@ def deploy(bench: Bench) -> tuple[Mapping[str, Any], Following]:
     """
     task = bench.spec["task"]
     subject = task["title"] or f"Task {task['id']}"
-    message = f"Merge {task['id']}: {subject}\n\nVibe-Job: {bench.claim.id}\n"
+    message = (
+        f"Merge {task['id']}: {subject}\n\nVibe-Job: {bench.claim.id}\n"
+        f"Vibe-Attempt: {bench.claim.attempt}\n"
+    )
     if bench.repository.branch_commit(bench.plan["branch"]) is None:
         start = bench.tip()
         bench.fence()
@@ -49,21 +54,26 @@ def deploy(bench: Bench) -> tuple[Mapping[str, Any], Following]:
             message=message, fence=bench.fence,
         )  # fmt: skip
     except MergeConflict as conflict:
-        summary = f"does not merge: conflict in {', '.join(conflict.paths)}"
-        report = {
-            "summary": summary,
-            "commit": bench.commit,
-            "conflict": {"paths": list(conflict.paths), "text": conflict.text},
-        }
-        return bench.finish(
-            {"merged": False, **report}, Outcome.CONFLICT, commit=bench.commit, report=report
-        )
+        return _conflict(bench, conflict)
     if bench.spec["deploy_command"] is not None:
         _confirm(bench, merged.commit)
     return bench.finish(
         {"merged": True, "commit": bench.commit, "merge_commit": merged.commit},
         Outcome.DONE,
         commit=bench.commit,
+    )
+
+
+def _conflict(bench: Bench, conflict: MergeConflict) -> tuple[Mapping[str, Any], Following]:
+    report = {
+        "summary": f"does not merge: conflict in {', '.join(conflict.paths)}",
+        "commit": bench.commit,
+        "conflict": {
+            "paths": list(conflict.paths), "text": conflict.text, "onto": conflict.onto,
+        },
+    }  # fmt: skip
+    return bench.finish(
+        {"merged": False, **report}, Outcome.CONFLICT, commit=bench.commit, report=report
     )
 
 
@@ -97,15 +107,16 @@ def _run(bench: Bench, commit: str) -> None:
 
 
 def _clear(bench: Bench) -> None:
-    """Take back what other deploys of this plan have merged and not confirmed: they were killed, or
-    failed where the branch could not be moved. Those that are tried again merge again.
+    """Take back what deploys of this plan have merged and not confirmed, this one's earlier
+    attempts among them: they were killed, or failed where the branch could not be moved. Those
+    that are tried again merge again.
     """
     ledger, plan_id = bench.place.ledger, str(bench.claim.plan_id)
     while (tip := bench.repository.branch_commit(bench.plan["branch"])) is not None:
-        left = unconfirmed(ledger, bench.repository, plan_id, tip, beside=bench.claim.id)
+        left = unconfirmed(ledger, bench.repository, plan_id, tip)
         if left is None:
             return
-        if not _take_back(bench, tip, left, why=f"job {left.job_id} did not confirm it"):
+        if not _take_back(bench, tip, left, why=f"job {left.job_id} has not confirmed it"):
             return
 
 
@@ -116,7 +127,7 @@ def _take_back(bench: Bench, merged: str, left: Unconfirmed, *, why: str) -> boo
     bench.fence()
     ref = f"refs/heads/{bench.plan['branch']}"
     try:
-        if not bench.repository.move_ref(ref, new=left.before, old=merged):
+        if not bench.repository.move_ref(ref, new=left.before, old=merged, fence=bench.fence):
             return False
     except GitError:
         if bench.repository.address is None:

@@ -49,7 +49,8 @@ def develop(bench: Bench) -> tuple[Mapping[str, Any], Following]:
         if known is None:
             prepare(bench, agent=bench.spec["agent"], spec=bench.spec["agent_spec"])
         with checkout(bench.repository, start, bench.worktree) as tree:
-            conflicted = tree.merge_in(bench.tip()) if report and report.get("conflict") else ()
+            conflict = report.get("conflict") if report else None
+            conflicted = tree.merge_in(bench.opposite(conflict)) if conflict else ()
             answer, cached = _change(bench, tree, report, key, known)
             left = tree.unresolved(conflicted)
             if left:

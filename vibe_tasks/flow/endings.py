@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
+from vibe_tasks.errors import UnknownJobError
 from vibe_tasks.events import EventType
 from vibe_tasks.failures import bounded
-from vibe_tasks.flow import chords, reviewing
+from vibe_tasks.flow import budgets, chords, reviewing
 from vibe_tasks.flow.escalation import audience_of_death
 from vibe_tasks.jobs import Claim, JobStatus, Publication
 from vibe_tasks.pipeline import JobKind, Outcome
@@ -18,6 +20,9 @@ from vibe_tasks.store.engine import Database, Transaction
 from vibe_tasks.store.retries import OUTCOME, Retries
 
 Uniform = Callable[[float, float], float]
+
+RAISED = "its budget was raised meanwhile"
+"""What is written for a job that a budget has stopped, and stops no more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +78,7 @@ def settle(
     def write(unsure: bool) -> tuple[bool, tuple[Publication, ...]]:
         with ledger.begin() as connection:
             end = leases.end_of(connection, place.id, place.attempt) if unsure else None
-            if end is not None and end[1] == bounded(_said(place, ending)):
+            if end is not None and end[1] in {bounded(_said(place, ending)), RAISED}:
                 return end[0] == JobStatus.PENDING, ()  # the dispatcher sends what follows
             return settle_in(connection, place, ending, uniform=uniform)
 
@@ -92,6 +97,11 @@ def settle_in(
             jobs.snooze_job(connection, place.id, place.attempt, ending.wait or 0.0, said)
             return True, _without(connection, place)
         case "block":
+            # Under the plan's lock: the budget may have been raised while the agent was ended, and
+            # whoever raises it later finds the job blocked.
+            if _may_go_on(connection, place):
+                jobs.snooze_job(connection, place.id, place.attempt, 0.0, RAISED)
+                return True, ()
             jobs.block_job(connection, place.id, place.attempt, _said(place, ending))
             _tell_of_budget(connection, place, ending.text)
             return True, _without(connection, place)
@@ -107,18 +117,32 @@ def settle_in(
 
 
 def _tell_of_budget(connection: Transaction, place: Place | Claim, why: str) -> None:
-    """Say that work waits for a person; once, not again for all that waits for the same."""
+    """Say that work waits for a person; once, not again for all that waits for the same budget."""
     if place.plan_id is None:
         return
     live = plans.live_jobs(connection, place.plan_id)
     stopped = (job for job in live if job["status"] == JobStatus.BLOCKED and job["error"])
-    if any(job["id"] != place.id for job in stopped):
+    if any(job["id"] != place.id and _budget(job["error"]) == _budget(why) for job in stopped):
         return
     events.record(
         connection, EventType.BUDGET_REACHED, session=place.plan_id,
         payload={"task": place.task_id, "job_id": place.id, "why": why},
         summary=f"{place.task_id}: waits for a person: {why}",
     )  # fmt: skip
+
+
+def _budget(why: str) -> str:
+    """Which budget a job waits for: its reason without the figures."""
+    return why.removeprefix(WAITS).rpartition(": ")[0]
+
+
+def _may_go_on(connection: Transaction, place: Place | Claim) -> bool:
+    """Whether no budget stops this job of a plan any more."""
+    if place.plan_id is None or place.task_id is None:
+        return False
+    with suppress(UnknownJobError):
+        return budgets.stopped_by(connection, jobs.find_job(connection, place.id)) is None
+    return False
 
 
 def _said(place: Place | Claim, ending: Ending) -> str:

@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from pydantic import TypeAdapter
 
@@ -124,11 +125,16 @@ def engage(
 def breaker_name(agent: str, spec: Any) -> str:
     """The breaker of an agent: whoever uses the same program or endpoint shares it."""
     if isinstance(spec, ChatSpec):
-        return f"{spec.model} at {spec.base_url}" if spec.base_url else spec.model
+        return f"{spec.model} at {_bare(spec.base_url)}" if spec.base_url else spec.model
     if isinstance(spec, CommandSpec) and spec.preset is not None:
         return f"{spec.preset} {spec.model}" if spec.model else spec.preset
     said = json.dumps(spec.model_dump(mode="json", exclude_defaults=True), sort_keys=True)
     return f"{agent} {hashlib.sha256(said.encode()).hexdigest()[:6]}"
+
+
+def _bare(address: str) -> str:
+    """The address without what may hold a key: breakers' names are in events and logs."""
+    return urlsplit(address)._replace(query="", fragment="").geturl()
 
 
 def _assignment(

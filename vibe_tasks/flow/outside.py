@@ -42,8 +42,8 @@ def complete(
         row: The job's row.
         attempt: The attempt that did it.
         result: A JSON value. Of a plan's job a mapping: `commit` for dev and fix; `verdict`,
-            `pass` or `fail`, and `summary` for qa; the same and `findings` for a review;
-            `conflict` for a deploy that did not merge.
+            `pass` or `fail`, and `summary` for qa; the same and `findings`, a list of texts,
+            for a review; `conflict` for a deploy that did not merge.
 
     Raises:
         InputError: The result is not what a job of this kind must have.
@@ -88,7 +88,13 @@ def _outcome(kind: JobKind, row: Mapping[str, Any], result: Any) -> tuple[Outcom
                     f"got {verdict!r}"
                 )
             if kind is JobKind.REVIEW:
+                _check_findings(fields.get("findings", []))
                 return Outcome.DONE, str(given)
             return Outcome.PASSED if verdict == "pass" else Outcome.REJECTED, str(given)
         case JobKind.DEPLOY:
             return Outcome.CONFLICT if fields.get("conflict") else Outcome.DONE, str(given)
+
+
+def _check_findings(found: Any) -> None:
+    if not isinstance(found, list) or not all(isinstance(each, str) for each in found):
+        raise InputError("the `findings` of a review job must be a list of texts")

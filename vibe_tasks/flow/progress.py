@@ -12,6 +12,7 @@ from uuid import uuid4
 
 from vibe_tasks import consensus
 from vibe_tasks.events import EventType
+from vibe_tasks.failures import bounded
 from vibe_tasks.jobs import NewJob, Publication
 from vibe_tasks.pipeline import JobKind, Outcome, Step, TaskStatus, step_after
 from vibe_tasks.priority import Priority, parse_priority
@@ -250,4 +251,5 @@ def _error(step: Step, report: Mapping[str, Any] | None, error: str | None) -> s
 
 
 def _summary(report: Mapping[str, Any] | None) -> str:
-    return str(report.get("summary", "")) if report else ""
+    # A consumer outside may have handed in anything.
+    return bounded(str(report.get("summary", ""))) if report else ""

@@ -12,6 +12,7 @@ from typing import Any
 from vibe_tasks.consensus import Decision, Verdict, Vote, decide, findings_of, in_words
 from vibe_tasks.errors import IllegalMoveError
 from vibe_tasks.events import EventType
+from vibe_tasks.failures import bounded
 from vibe_tasks.flow import progress
 from vibe_tasks.jobs import JobStatus, Publication
 from vibe_tasks.pipeline import JobKind, Outcome, TaskStatus
@@ -121,7 +122,15 @@ def ask_again(connection: Transaction, qa_id: str) -> None:
     for seat in missing:
         jobs.revive_job(connection, seat.id)
     jobs.mark_dead_letter(connection, qa_id, dead=False)
-    write_verdict(connection, qa_id, {**result, "verdict": Verdict.VOTING})
+    write_verdict(
+        connection, qa_id,
+        {**result, "verdict": Verdict.VOTING, "summary": _said_by_checks(result)},
+    )  # fmt: skip
+
+
+def _said_by_checks(result: Mapping[str, Any]) -> str:
+    """What the checks came to, of a qa job's result that may say what the votes came to."""
+    return str(result.get("checks_summary", result.get("summary", "")))
 
 
 def _decide(connection: Transaction, qa: Mapping[str, Any]) -> tuple[Publication, ...]:
@@ -156,7 +165,7 @@ def _conclude(
     before, plan_id, task_id = qa["result"], qa["plan_id"], qa["task_id"]
     verdict, absent = decision.verdict, _absent(seats)
     summary = in_words(
-        decision, votes, checks="" if before.get("checks") == [] else before["summary"],
+        decision, votes, checks="" if before.get("checks") == [] else _said_by_checks(before),
         checks_passed=before["checked"] == Verdict.PASS,
     )  # fmt: skip
     report = {
@@ -168,7 +177,8 @@ def _conclude(
              "degraded": decision.degraded}  # fmt: skip
     write_verdict(
         connection, qa["id"],
-        {"verdict": verdict, "checked": before["checked"], **report, "consensus": panel},
+        {"verdict": verdict, "checked": before["checked"],
+         "checks_summary": _said_by_checks(before), **report, "consensus": panel},
     )  # fmt: skip
     keep_run(
         connection, spec_id=spec_id_of(plan_id, task_id),
@@ -210,8 +220,11 @@ LONGEST_REASON = 300
 
 
 def _vote(seat: Seat) -> Vote:
-    said = seat.result or {}
+    """What was said; a consumer outside may once have handed in anything as findings."""
+    said = seat.result if isinstance(seat.result, Mapping) else {}
+    found = said.get("findings")
     return Vote(
         agent=seat.agent, passes=said.get("verdict") == Verdict.PASS,
-        findings=tuple(said.get("findings", ())),
+        findings=tuple(bounded(each) for each in found if isinstance(each, str))
+        if isinstance(found, list) else (),
     )  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -11,6 +12,7 @@ from uuid import uuid4
 from vibe_tasks.errors import GitError, InputError, RepositoryError
 from vibe_tasks.events import EventType
 from vibe_tasks.flow import control, progress
+from vibe_tasks.flow.plan_branch import PlanBranch
 from vibe_tasks.flow.workplace import mirrors
 from vibe_tasks.jobs import Publication
 from vibe_tasks.pipeline import JobKind, TaskStatus
@@ -20,6 +22,7 @@ from vibe_tasks.store.engine import Database, Transaction
 from vibe_tasks.workspace.git import git_version
 from vibe_tasks.workspace.remote import is_address, open_mirror
 from vibe_tasks.workspace.repository import Repository
+from vibe_tasks.workspace.turns import turn
 
 MOST_NAMED = 3
 """Dead letters that a refusal names."""
@@ -48,6 +51,7 @@ class Prepared:
 
     plan: Plan
     source: Path
+    home: Path
     repository: Repository
     base_commit: str
 
@@ -56,6 +60,11 @@ class Prepared:
         """Where the result goes."""
         return f"vibe/{self.plan.name}"
 
+    @property
+    def result(self) -> PlanBranch:
+        """That branch."""
+        return PlanBranch(repository=self.repository, name=self.branch, base=self.base_commit)
+
 
 def prepare(plan: Plan, source: Path, *, home: Path) -> Prepared:
     """Look at everything that could be wrong before anything is written.
@@ -63,7 +72,7 @@ def prepare(plan: Plan, source: Path, *, home: Path) -> Prepared:
     Args:
         plan: The plan.
         source: Its file.
-        home: Where mirrors are kept of repositories that plans name by their address.
+        home: This host's, where mirrors are kept of repositories that plans name by their address.
 
     Raises:
         RepositoryError: The repository is missing, has no such base or uncommitted changes.
@@ -79,7 +88,7 @@ def prepare(plan: Plan, source: Path, *, home: Path) -> Prepared:
             "commit or stash them first"
         )
     return Prepared(
-        plan=plan, source=source.absolute(), repository=repository,
+        plan=plan, source=source.absolute(), home=home, repository=repository,
         base_commit=_base_commit(plan, repository),
     )  # fmt: skip
 
@@ -92,24 +101,43 @@ def submit_plan(ledger: Database, prepared: Prepared, *, fresh: bool = False) ->
             `fresh` none of these matters.
         RepositoryError: The branch cannot be made, or is checked out somewhere.
     """
-    plan = prepared.plan
     if fresh:
         _end_earlier(ledger, prepared)
-    with ledger.begin() as connection:
-        plans.lock_name(connection, plan.name)
-        known = plans.latest_plan(connection, plan.name)
-        if known is not None:  # with `fresh`, somebody else's start that came first
-            _same(connection, known, prepared)
-            return Submission(plan_id=known["id"], resumed=True)
-        aside = _free_branch(prepared, fresh=fresh)
-        if aside is not None:
-            new = {"name": plan.name, "repo": prepared.repository.place}
-            plans.move_branch(connection, {**new, "branch": prepared.branch}, aside)
-        plan_id = f"{plan.name}-{uuid4().hex[:8]}"
-        following = _write(connection, plan_id, prepared)
-        # Last, so that a plan that could not be written leaves no branch behind.
-        prepared.repository.create_branch(prepared.branch, prepared.base_commit)
+    with turn(prepared.home / "submissions", prepared.plan.name) as ours:
+        under_way = _look(ledger, prepared)
+        if under_way is not None:  # with `fresh`, somebody else's start that came first
+            ours.write("")
+            return under_way
+        try:
+            aside = prepared.result.make(
+                ours, fresh=fresh, moved=partial(_note_moved, ledger, prepared)
+            )
+        except RepositoryError:
+            under_way = _look(ledger, prepared)
+            if under_way is None:
+                raise
+            return under_way  # the branch is that of another host, which came first
+        with ledger.begin() as connection:
+            plans.lock_name(connection, prepared.plan.name)
+            under_way = _under_way(connection, prepared)
+            if under_way is not None:
+                return under_way
+            plan_id = f"{prepared.plan.name}-{uuid4().hex[:8]}"
+            following = _write(connection, plan_id, prepared)
+        ours.write("")
     return Submission(plan_id=plan_id, set_aside=aside, following=following)
+
+
+def _look(ledger: Database, prepared: Prepared) -> Submission | None:
+    with ledger.read() as connection:
+        return _under_way(connection, prepared)
+
+
+def _note_moved(ledger: Database, prepared: Prepared, aside: str) -> None:
+    """The branch of the plan that was replaced has another name now."""
+    of = {"name": prepared.plan.name, "repo": prepared.repository.place, "branch": prepared.branch}
+    with ledger.begin() as connection:
+        plans.move_branch(connection, of, aside)
 
 
 def _repository(plan: Plan, plan_dir: Path, home: Path) -> Repository:
@@ -131,19 +159,20 @@ def _end_earlier(ledger: Database, prepared: Prepared) -> None:
     """Stop the plans of this name for good, in a transaction of its own, before their branch is
     moved aside: killed in between, none of them may go on upon a branch that lacks its merges.
     """
-    _refuse_checked_out(prepared)
+    prepared.result.refuse_checked_out()
     with ledger.begin() as connection:
         plans.lock_name(connection, prepared.plan.name)
         while (known := plans.latest_plan(connection, prepared.plan.name)) is not None:
             control.replace_plan(connection, known["id"])
 
 
-def _refuse_checked_out(prepared: Prepared) -> None:
-    where = prepared.repository.checked_out_at(prepared.branch)
-    if where is not None:
-        raise RepositoryError(
-            f"branch {prepared.branch} is checked out at {where}; check out another one"
-        )
+def _under_way(connection: Transaction, prepared: Prepared) -> Submission | None:
+    """The plan of this name, if there is one and it can be gone on with."""
+    known = plans.latest_plan(connection, prepared.plan.name)
+    if known is None:
+        return None
+    _same(connection, known, prepared)
+    return Submission(plan_id=known["id"], resumed=True)
 
 
 def _same(connection: Transaction, known: Mapping[str, Any], prepared: Prepared) -> None:
@@ -158,24 +187,9 @@ def _same(connection: Transaction, known: Mapping[str, Any], prepared: Prepared)
         raise InputError(f"plan {name} has ended ({known['status']}); {hint}")
     if known["digest"] != prepared.plan.digest():
         raise InputError(f"plan {name} is under way and its file has changed since; {hint}")
-    if (known["repo"], known["remote"]) != (prepared.repository.place, prepared.repository.address):
+    address = prepared.repository.address
+    if (known["remote"] or known["repo"]) != (address or prepared.repository.place):
         raise InputError(f"plan {name} is under way in {known['repo']}; {hint}")
-
-
-def _free_branch(prepared: Prepared, *, fresh: bool) -> str | None:
-    repository, branch = prepared.repository, prepared.branch
-    stands = repository.glance(branch)
-    if stands is None:
-        return None
-    if repository.address is not None and stands == prepared.base_commit:
-        return None  # nothing is on it: a submission that was killed has made it
-    if not fresh:
-        raise InputError(
-            f"{repository.place} has a branch {branch} from elsewhere; --fresh (in Python: "
-            "fresh=True) starts over and keeps it under another name"
-        )
-    _refuse_checked_out(prepared)
-    return repository.set_aside(branch)
 
 
 def _write(connection: Transaction, plan_id: str, prepared: Prepared) -> tuple[Publication, ...]:

@@ -11,6 +11,7 @@ from vibe_tasks.agents.review import review_prompt
 from vibe_tasks.errors import TransientError
 from vibe_tasks.failures import bounded
 from vibe_tasks.flow.engagement import engage, prepare
+from vibe_tasks.flow.quality import checks_of
 from vibe_tasks.flow.recall import hold, key_of_step, making, note_cached, remember
 from vibe_tasks.flow.workplace import Bench, Following
 from vibe_tasks.pipeline import Outcome
@@ -69,10 +70,9 @@ def _ask(bench: Bench, reviewer: Mapping[str, Any], key: str | None) -> Answer:
     return answer
 
 
-def _checks(bench: Bench) -> list[Mapping[str, Any]]:
-    """What the checks said; a consumer outside may have handed in anything."""
-    found = bench.claim.kwargs["report"].get("checks")
-    return [each for each in found if isinstance(each, Mapping)] if isinstance(found, list) else []
+def _checks(bench: Bench) -> tuple[Mapping[str, Any], ...]:
+    """What the checks said."""
+    return checks_of(bench.claim.kwargs["report"])
 
 
 def _key(bench: Bench, reviewer: Mapping[str, Any], number: int) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from vibe_tasks.breaker import CircuitBreakerConfig
-from vibe_tasks.errors import PermanentError, RepositoryError, UnknownJobError
+from vibe_tasks.errors import GitError, PermanentError, RepositoryError, UnknownJobError
 from vibe_tasks.flow import reviewing
 from vibe_tasks.flow.confirmation import unconfirmed
 from vibe_tasks.jobs import Claim, JobStatus, Publication
@@ -161,6 +162,23 @@ class Bench:
         if merged:  # to begin again at the base would lose it without a word
             raise PermanentError(f"branch {branch} is gone, and with it {merged} merged tasks")
         return str(self.plan["base_commit"])
+
+    def opposite(self, conflict: object) -> str:
+        """What a commit that did not merge is to be merged with: the tip. Where a merge stays on
+        the branch that nobody could take back and the tip passes over, what the conflict was with.
+
+        Args:
+            conflict: The report's; one that a consumer outside has handed in may be anything.
+        """
+        tip = self.tip()
+        met = conflict.get("onto") if isinstance(conflict, Mapping) else None
+        if not isinstance(met, str) or not re.fullmatch(r"[0-9a-f]{40,64}", met):
+            return tip
+        try:
+            self.repository.bring(met)
+            return tip if self.repository.is_ancestor(met, tip) else met
+        except GitError:  # there is no such commit any more
+            return tip
 
     def _unconfirmed(self, tip: str) -> str | None:
         """What stood on the branch before this commit, if that is to be passed over."""

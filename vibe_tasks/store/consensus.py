@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import BigInteger, Connection, and_, case, cast, func, insert, select, update
 
+from vibe_tasks.failures import bounded
 from vibe_tasks.jobs import LIVE, JobStatus
 from vibe_tasks.store.agent_tables import agent_outputs, consensus_runs
 from vibe_tasks.store.engine import now
@@ -137,13 +138,19 @@ def keep_run(
     ).scalar_one()  # fmt: skip
     rows = [
         {"run_id": run_id, "agent_name": seat.agent,
-         "model_version": (seat.result or {}).get("model"), "content": json.dumps(seat.result),
+         "model_version": _model(seat.result), "content": json.dumps(seat.result),
          "output_timestamp": int(seat.ended_at * 1000)}
         for seat in votes
     ]  # fmt: skip
     if rows:
         connection.execute(insert(agent_outputs), rows)
     return int(run_id)
+
+
+def _model(result: object) -> str | None:
+    """The model that a vote names; a consumer outside may have handed in anything."""
+    found = result.get("model") if isinstance(result, Mapping) else None
+    return bounded(found) if isinstance(found, str) else None
 
 
 def spec_id_of(plan_id: str, task_id: str) -> str:

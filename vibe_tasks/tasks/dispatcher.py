@@ -11,8 +11,9 @@ import logging
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from celery import Celery
 
@@ -20,12 +21,14 @@ from vibe_tasks.errors import InputError, UnavailableError
 from vibe_tasks.flow import attempts, deadlines
 from vibe_tasks.store import held, outbox
 from vibe_tasks.store.engine import DATABASE_ERRORS, Database
+from vibe_tasks.store.retries import passes
 from vibe_tasks.tasks import followers, processes, publisher, resources, steps
 from vibe_tasks.tasks.app import app as application
 from vibe_tasks.tasks.queues import broker_keys
 
 log = logging.getLogger(__name__)
 
+Result = TypeVar("Result")
 
 SEEKS_IN_GRACE = 5
 """How often the broker is asked for lost messages within the time that one may be on its way."""
@@ -73,13 +76,13 @@ def dispatch(
         reap: Whether to take back expired leases.
         seek: Whether to look for messages that the broker lost.
     """
-    reaped = attempts.reap(
-        ledger, uniform=resources.uniform, late=reap, host=processes.this_host(), gone=steps.is_gone
-    )
-    late, later = deadlines.give_up_late(ledger)
+    reaped = _unless_broken(lambda: _reap(ledger, late=reap), attempts.Reaped())
+    none: tuple[tuple[str, ...], bool] = ((), False)
+    late, later = _unless_broken(lambda: deadlines.give_up_late(ledger), none)
     answers = publisher.publish(app, ledger, reaped.following)
     if answers:
-        answers = followers.tell(app, ledger, [*reaped.dead, *late])
+        dead = [*reaped.dead, *late]
+        answers = _unless_broken(lambda: followers.tell(app, ledger, dead), otherwise=True)
     sent, more = _send_due(app, ledger) if answers else (0, False)
     wait: float | None = None
     if answers and not more:
@@ -92,6 +95,27 @@ def dispatch(
         sent=sent, lost=lost, reaped=reaped.taken, given_up=len(late),
         wait=0.0 if more or later else min(waits, default=None),
     )  # fmt: skip
+
+
+def _reap(ledger: Database, *, late: bool) -> attempts.Reaped:
+    return attempts.reap(
+        ledger, uniform=resources.uniform, late=late, host=processes.this_host(), gone=steps.is_gone
+    )
+
+
+def _unless_broken(work: Callable[[], Result], otherwise: Result) -> Result:
+    """What this comes to. Where it breaks by what one job has made of its rows, all the others are
+    to be sent all the same: it is logged, and the look goes on.
+    """
+    try:
+        return work()
+    except DATABASE_ERRORS as error:
+        if passes(error, full=True):
+            raise  # the ledger is away: nothing can be done
+        log.exception("a look of the dispatcher does without a part")
+    except Exception:  # the edge of the process: it must outlive what it meets
+        log.exception("a look of the dispatcher does without a part")
+    return otherwise
 
 
 def _send_due(app: Celery, ledger: Database) -> tuple[int, bool]:
@@ -253,6 +277,8 @@ def run(app: Celery, ledger: Database, stop: threading.Event) -> None:
                 wait = min(wait, max(0.01, done.wait))
         except DATABASE_ERRORS as error:
             log.warning("ledger away, next look in %.1f s: %s", wait, error)
+        except Exception:  # the edge of the process: the next look may go better
+            log.exception("a look of the dispatcher failed, next look in %.1f s", wait)
         stop.wait(min(wait, settings.lease_seconds / 6))
 
 

@@ -149,14 +149,18 @@ def sent_of(raw: bytes) -> Sent | None:
 
 
 def _send_one(app: Celery, producer: Any, job: Publication) -> None:
-    message = app.amqp.as_task_v2(
-        job.id,
-        job.name,
-        time_limit=job.time_limit,
-        argsrepr=f"({job.shown})",
-        kwargsrepr="{}",
-        **(job.canvas or {}),
-    )
+    try:
+        message = app.amqp.as_task_v2(
+            job.id,
+            job.name,
+            time_limit=job.time_limit,
+            argsrepr=f"({job.shown})",
+            kwargsrepr="{}",
+            **(job.canvas or {}),
+        )
+    except (AttributeError, LookupError, TypeError, ValueError):
+        log.exception("job %s cannot be sent", job.id)  # the others can
+        return
     producer.publish(
         message.body,
         exchange="",

@@ -23,7 +23,7 @@ Exceeded = Literal["cpu", "memory", "processes", "output"]
 _MEGABYTE = 1_000_000
 _SPARE = 5  # seconds of processor time that the kernel's own, coarser bound leaves to ours
 # Places in /proc/PID/stat, counted from the state.
-_STATE, _UTIME, _CUTIME, _CSTIME, _RESIDENT = 0, 11, 13, 14, 21
+_STATE, _PARENT, _UTIME, _CUTIME, _CSTIME, _RESIDENT = 0, 1, 11, 13, 14, 21
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,8 +121,11 @@ def passed(bounds: Bounds, launcher: int, *, wrapped: bool) -> tuple[Exceeded, s
     """
     if not bounds.watched or sys.platform != "linux":
         return None
-    below = relatives(launcher)
-    usage = _usage(below, launcher, extra=SANDBOX_DEPTH if wrapped else 0)
+    everybody = relatives(launcher)
+    # The launcher's child watches too, and has reaped for it; see launcher.py.
+    keepers = {pid: fields for pid, fields in everybody.items() if int(fields[_PARENT]) == launcher}
+    below = {pid: fields for pid, fields in everybody.items() if pid not in keepers}
+    usage = _usage(below, keepers, extra=SANDBOX_DEPTH if wrapped else 0)
     found = exceeded(bounds, usage)
     if found is not None and found[0] == "memory":
         shared_once = Usage(cpu=0.0, memory=_proportional(below), processes=usage.processes)
@@ -130,8 +133,10 @@ def passed(bounds: Bounds, launcher: int, *, wrapped: bool) -> tuple[Exceeded, s
     return found
 
 
-def _usage(below: Mapping[int, list[bytes]], launcher: int, *, extra: int) -> Usage:
-    ticks = _waited_for(launcher)
+def _usage(
+    below: Mapping[int, list[bytes]], keepers: Mapping[int, list[bytes]], *, extra: int
+) -> Usage:
+    ticks = sum(int(each[_CUTIME]) + int(each[_CSTIME]) for each in keepers.values())
     pages = alive = 0
     for fields in below.values():
         ticks += sum(map(int, fields[_UTIME : _CSTIME + 1]))
@@ -142,15 +147,6 @@ def _usage(below: Mapping[int, list[bytes]], launcher: int, *, extra: int) -> Us
         memory=pages * os.sysconf("SC_PAGE_SIZE"),
         processes=max(0, alive - extra),
     )
-
-
-def _waited_for(launcher: int) -> int:
-    """Ticks of those that the launcher has reaped."""
-    try:
-        fields = Path(f"/proc/{launcher}/stat").read_bytes().rpartition(b") ")[2].split()
-    except OSError:
-        return 0
-    return int(fields[_CUTIME]) + int(fields[_CSTIME])
 
 
 def _proportional(below: Mapping[int, list[bytes]]) -> int:

@@ -48,6 +48,12 @@ OPTIONS = {
 """By subcommand: of `remote.*.uploadpack` and its kin git takes the first one that it meets, so
 that no later setting overrules them."""
 
+_REMOTE = re.compile(r"remote\..*\.uploadpack", re.DOTALL)
+"""What no option overrules where git itself asks a remote that promised what is missing."""
+
+UNASKED = "GIT_ALLOW_PROTOCOL"
+"""The variable that then keeps git from asking any; not for a remote that we ask ourselves."""
+
 _OWN = frozenset({"local", "worktree"})
 _INCLUDE = re.compile(r"include(if\..*)?\.path", re.DOTALL)
 _MOST = 64  # repositories whose settings are remembered
@@ -71,6 +77,8 @@ def disarmed(cwd: Path, git_dir: str | None, list_settings: Callable[[], str]) -
     if key not in _known:
         settings = list(_settings(list_settings()))
         variables = _variables(list(overruled(settings)))
+        if any(scope in _OWN and _REMOTE.fullmatch(name) for scope, name, _ in settings):
+            variables[UNASKED] = "none"
         if any(scope in _OWN and _INCLUDE.fullmatch(name) for scope, name, _ in settings):
             return variables  # the included files may change, too
         if len(_known) >= _MOST:

@@ -13,7 +13,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from vibe_tasks.errors import GitError, RepositoryError
-from vibe_tasks.workspace.disarming import LISTING, OPTIONS, disarmed
+from vibe_tasks.workspace.disarming import LISTING, OPTIONS, UNASKED, disarmed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -40,10 +40,16 @@ _CONFIG = (
     "rerere.enabled=false",
     "submodule.recurse=false",
 )
-_OPTIONS = tuple(part for setting in _CONFIG for part in ("-c", setting))
+# What is missing here git would fetch from wherever the repository says, by programs that it names.
+# Only where we ask a remote ourselves may it: for the rest, addresses that run one are refused.
+_HERE = {"GIT_PROTOCOL_FROM_USER": "0"}
+_LOCAL = ("protocol.file.allow=never",)
 _KEPT = frozenset(
     {"GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM", "GIT_EXEC_PATH"}
 )
+_OURS = ("VIBE_", "CELERY_")
+"""How our own settings begin; among them are passwords, and git's helpers have no use for them."""
+
 _FIXED = {
     "GIT_AUTHOR_NAME": "vibe_tasks",
     "GIT_AUTHOR_EMAIL": "vibe-tasks@localhost",
@@ -94,9 +100,9 @@ def ask(
     """
     try:
         done = subprocess.run(
-            ["git", *_OPTIONS, *_armoured(args)],
+            _command(args),
             cwd=cwd,
-            env=_environment(cwd, dict(env or {})),
+            env=_environment(cwd, args, env or {}),
             input=os.fsencode(input or ""),
             capture_output=True,
             timeout=timeout,
@@ -162,7 +168,7 @@ def first_bytes(*args: str, cwd: Path, most: int) -> tuple[bytes, bool]:
     with (
         tempfile.TemporaryFile() as errors,
         subprocess.Popen(
-            ["git", *_OPTIONS, *args], cwd=cwd, env=_environment(cwd, {}),
+            _command(args), cwd=cwd, env=_environment(cwd, args, {}),
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors,
         ) as process,
     ):  # fmt: skip
@@ -232,18 +238,21 @@ def _dotted(version: tuple[int, ...]) -> str:
     return ".".join(map(str, version))
 
 
-def _armoured(args: Sequence[str]) -> Sequence[str]:
-    """The arguments, with the option that keeps the other side's program the usual one."""
+def _command(args: Sequence[str]) -> list[str]:
+    """The whole command line, with the option that keeps a remote's program the usual one."""
     option = OPTIONS.get(args[0])
-    return args if option is None else (args[0], option, *args[1:])
+    settings = _CONFIG if option is not None else (*_CONFIG, *_LOCAL)
+    own = (args[0], option, *args[1:]) if option is not None else args
+    return ["git", *(part for setting in settings for part in ("-c", setting)), *own]
 
 
-def _environment(cwd: Path, extra: Mapping[str, str]) -> dict[str, str]:
-    """Ours without GIT_DIR, GIT_INDEX_FILE and their kin: a hook or a test that started us may have
-    set them.
+def _environment(cwd: Path, args: Sequence[str], extra: Mapping[str, str]) -> dict[str, str]:
+    """Ours without our own settings, and without GIT_DIR, GIT_INDEX_FILE and their kin: a hook or a
+    test that started us may have set them.
     """
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("GIT_") or k in _KEPT}
-    given = kept | _FIXED | dict(extra)
+    kept = {k: v for k, v in os.environ.items() if k in _KEPT or not k.startswith(("GIT_", *_OURS))}
+    remote = args[0] in OPTIONS
+    given = kept | _FIXED | ({} if remote else _HERE) | dict(extra)
 
     def list_settings() -> str:
         done = subprocess.run(
@@ -252,4 +261,5 @@ def _environment(cwd: Path, extra: Mapping[str, str]) -> dict[str, str]:
         )  # fmt: skip
         return os.fsdecode(done.stdout)
 
-    return given | disarmed(cwd, given.get("GIT_DIR"), list_settings)
+    variables = disarmed(cwd, given.get("GIT_DIR"), list_settings)
+    return given | {k: v for k, v in variables.items() if not (remote and k == UNASKED)}

@@ -23,7 +23,9 @@ from vibe_tasks.workspace import launcher
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-_EXHAUSTED = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOSPC})
+EXHAUSTED = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOSPC})
+"""What a machine answers that has no room for another process at the moment."""
+
 # An interpreter may need these to find its own libraries; the program gets what it was given.
 _LIBRARIES = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 # Seconds to wait for the last of a killed family; one that hangs in the kernel must not keep us.
@@ -63,6 +65,7 @@ class Order:
         stdin: What it reads from standard input.
         limits: Resource and its bound, for setrlimit.
         wrapped: Whether the program is bubblewrap with another one inside.
+        handed: File descriptors of ours that it gets, by the same numbers.
     """
 
     argv: Sequence[str]
@@ -71,6 +74,7 @@ class Order:
     stdin: str = ""
     limits: tuple[tuple[int, int], ...] = ()
     wrapped: bool = False
+    handed: tuple[int, ...] = ()
 
     def packed(self) -> bytes:
         """As the launcher reads it."""
@@ -109,7 +113,7 @@ class Launched:
             self.process.kill()
             self.process.wait()
         self._listen()
-        if self.process.returncode < 0:  # somebody killed the launcher: its group is left to us
+        if self.process.returncode < 0:  # somebody killed the launcher: see whether all is gone
             first = self._heard.split(b"\n", 1)[0]
             if first.isdigit():
                 with suppress(ProcessLookupError, PermissionError):
@@ -130,7 +134,8 @@ class Launched:
         return code if code >= 0 else 128 - code
 
     def _listen(self) -> None:
-        self._channel.setblocking(False)
+        """Read what there is to its end, which comes with that of the launcher's last process."""
+        self._channel.settimeout(_GONE)
         with suppress(OSError):
             while part := self._channel.recv(65_536):
                 self._heard += part
@@ -174,7 +179,7 @@ def _popen(order: Order, channel: socket.socket) -> subprocess.Popen[bytes]:
                 stderr=subprocess.PIPE,
                 cwd="/",
                 env={name: os.environ[name] for name in _LIBRARIES if name in os.environ},
-                pass_fds=(channel.fileno(),),
+                pass_fds=(channel.fileno(), *order.handed),
                 start_new_session=True,
             )
     except (OSError, ValueError) as error:
@@ -182,5 +187,5 @@ def _popen(order: Order, channel: socket.socket) -> subprocess.Popen[bytes]:
 
 
 def _not_started(program: str, number: int | None, reason: str) -> AttemptError:
-    kind: type[AttemptError] = TransientError if number in _EXHAUSTED else PermanentError
+    kind: type[AttemptError] = TransientError if number in EXHAUSTED else PermanentError
     return kind(f"program {program!r} cannot be started: {reason}")

@@ -8,8 +8,10 @@ a line, or `!`, an error number, a blank and why it could not be started. Our ex
 program's, 128 + n where signal n ended it.
 
 On Linux we are the subreaper of whatever the program starts: what leaves its group or session, or
-loses its parents, becomes our child, and we end when we have none left. Elsewhere the program's
-process group is all that we reach.
+loses its parents, becomes our child, and we end when we have none left. We are two processes, the
+guard and its child, the keeper, which does all this. When somebody kills the keeper, the guard
+inherits its family and kills it; when somebody kills the guard, our caller closes the channel.
+Elsewhere there is the keeper alone, and the program's process group is all that it reaches.
 
 A script, and not a function run between fork and exec: see `stack/tether.py`. It imports little:
 `signal`, `typing` or `ctypes` itself would each add half of its start again.
@@ -44,7 +46,7 @@ LINUX = sys.platform == "linux"
 
 
 class Family:
-    """The program and what it started, seen from two threads."""
+    """The program and what it started, seen from two threads; for the guard the keeper is it."""
 
     def __init__(self, program: int, *, wrapped: bool) -> None:
         self._program = program
@@ -183,6 +185,24 @@ def _become(
     os.execve(argv[0], argv, env)  # noqa: S606 - an argument list, no shell
 
 
+def _let_go() -> None:
+    """Leave input and output to the program: whoever reads them sees when it closes them."""
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for stream in range(3):
+        os.dup2(nothing, stream)
+
+
+def _guard(keeper: int) -> int:
+    """Wait for the keeper's end; returns its exit code.
+
+    An orderly one leaves nothing. What one that was killed leaves comes to us.
+    """
+    _let_go()
+    family = Family(keeper, wrapped=False)
+    family.outlive()
+    return family.code
+
+
 def _obey(channel: int, family: Family) -> None:
     while _read(channel, 1) == b"T":
         family.terminate()
@@ -197,9 +217,14 @@ def main(channel: int) -> int:
     argv, env, cwd, limits, wrapped = marshal.loads(  # noqa: S302 our caller's own words
         _receive(channel, int.from_bytes(_receive(channel, 8), "big"))
     )
-    if LINUX:
-        _c("prctl", PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     try:
+        if LINUX:
+            _c("prctl", PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+            keeper = os.fork()
+            if keeper:
+                os.close(channel)  # whoever waits for its end waits for the keeper
+                return _guard(keeper)
+            _c("prctl", PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)  # it is not inherited
         program = os.fork()
         if program == 0:
             _become(argv, env, cwd, limits)
@@ -207,9 +232,7 @@ def main(channel: int) -> int:
         number = getattr(error, "errno", None) or 0
         os.write(channel, f"!{number} {error}\n".encode(errors="replace"))
         os._exit(127)
-    nothing = os.open(os.devnull, os.O_RDWR)
-    for stream in range(3):  # the program's alone: whoever reads them sees when it closes them
-        os.dup2(nothing, stream)
+    _let_go()
     os.write(channel, b"%d\n" % program)
     family = Family(program, wrapped=wrapped)
     _thread.start_new_thread(_obey, (channel, family))

@@ -51,12 +51,14 @@ class MergeConflict(VibeError):
     Args:
         paths: The files in conflict; what is not UTF-8 in a name is replaced.
         text: What git said about each of them, one per line.
+        onto: Where the branch stood.
     """
 
-    def __init__(self, paths: Sequence[str], text: str) -> None:
+    def __init__(self, paths: Sequence[str], text: str, *, onto: str) -> None:
         super().__init__(f"conflict in {', '.join(paths)}")
         self.paths = tuple(paths)
         self.text = text
+        self.onto = onto
 
 
 def merge(
@@ -71,8 +73,9 @@ def merge(
         repository: The repository.
         branch: The branch to move; it exists.
         commit: Full id of what to merge.
-        message: Of the merge commit.
-        fence: Called right before the branch moves; raises when the attempt has lost its lease.
+        message: Of the merge commit. Another one makes another commit of the same merge.
+        fence: Called right before each try to move the branch; raises when the attempt has lost
+            its lease.
 
     Raises:
         MergeConflict: The merge needs a decision; nothing has changed.
@@ -89,7 +92,7 @@ def merge(
         tree = _merged_tree(repository, tip, commit)
         new = commit_tree(tree, parents=(tip, commit), message=message, cwd=repository.path)
         fence()
-        if repository.move_ref(f"refs/heads/{branch}", new=new, old=tip):
+        if repository.move_ref(f"refs/heads/{branch}", new=new, old=tip, fence=fence):
             return Merged(commit=new, fresh=True)
     raise GitError(f"branch {branch} moved {_ROUNDS} times while {commit} was being merged")
 
@@ -116,8 +119,9 @@ def _merged_tree(repository: Repository, tip: str, commit: str) -> str:
     if reply.code == 1:
         paths, _, messages = rest.partition("\0\0")
         raise MergeConflict(
-            tuple(map(readable, dict.fromkeys(paths.split("\0")))), _said(messages.split("\0"))
-        )
+            tuple(map(readable, dict.fromkeys(paths.split("\0")))), _said(messages.split("\0")),
+            onto=tip,
+        )  # fmt: skip
     return tree
 
 

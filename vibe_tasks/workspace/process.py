@@ -14,14 +14,16 @@ import shutil
 import subprocess
 import time
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from tempfile import TemporaryFile
+from typing import IO, TYPE_CHECKING
 
 from vibe_tasks.errors import PermanentError
 from vibe_tasks.workspace.bounds import UNBOUNDED, Bounds
 from vibe_tasks.workspace.launch import Launched, Order, launched
 from vibe_tasks.workspace.output import Kept, Lines, readable_text
+from vibe_tasks.workspace.sandbox import not_made, was_made
 from vibe_tasks.workspace.watch import EndedBy, Ending, Watch
 
 if TYPE_CHECKING:
@@ -31,7 +33,6 @@ if TYPE_CHECKING:
 
 _CHUNK = 65_536
 _LOOK = 0.05  # seconds between two looks at a program whose output somebody else holds open
-_NO_SANDBOX = b"bwrap: "  # how bubblewrap begins to tell that it failed, with exit code 1
 _OVER_CPU = 128 + 24  # SIGXCPU
 
 
@@ -104,23 +105,26 @@ def run(
     Raises:
         PermanentError: The program or the working directory does not exist, or cannot be run; or
             the sandbox is not available on this machine.
-        TransientError: The machine has no room for another process.
+        TransientError: The machine has no room for another process, or for a sandbox.
     """
     command = [find_program(argv, cwd=cwd, env=env), *argv[1:]]
-    order = Order(argv=command, cwd=cwd, env=env, stdin=stdin, limits=limits.for_each_process())
-    if sandbox is not None:
-        order = replace(order, argv=sandbox.around(command, cwd=cwd, env=env), wrapped=True)
     log.parent.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
     watch = Watch(now=started, timeout=timeout, idle=idle, bounds=limits, stop=stop)
-    with log.open("ab", buffering=0) as file:
+    with log.open("ab", buffering=0) as file, TemporaryFile() as status:
+        order = Order(
+            argv=command if sandbox is None
+            else sandbox.around(command, cwd=cwd, env=env, status=status.fileno()),
+            cwd=cwd, env=env, stdin=stdin, limits=limits.for_each_process(),
+            wrapped=sandbox is not None, handed=() if sandbox is None else (status.fileno(),),
+        )  # fmt: skip
         ears = _Ears(Kept(file, limit=output_limit), watch, hear)
         with launched(order) as program:
             ending = _follow(program, ears, watch, wrapped=order.wrapped, grace=grace)
         exit_code = program.exit_code(command[0])
         ears.kept.close()
-    if order.wrapped and exit_code == 1 and ears.kept.output.startswith(_NO_SANDBOX):
-        raise PermanentError(f"sandbox: strict: {readable_text(ears.kept.output[:500]).strip()}")
+        if order.wrapped and ending is None and exit_code == 1 and not was_made(_content(status)):
+            raise not_made(readable_text(ears.kept.output[:500]).strip())
     if ending is None and limits.cpu is not None and exit_code == _OVER_CPU:
         ending = Ending(by="cpu", why=f"used more than {limits.cpu:g} s of processor time")
     return Finished(
@@ -151,6 +155,12 @@ def find_program(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> s
     if found is None:
         raise PermanentError(f"program {argv[0]!r} was not found or is not executable")
     return str(Path.cwd() / found)
+
+
+def _content(file: IO[bytes]) -> bytes:
+    """What others have written to a file of ours."""
+    file.seek(0)
+    return file.read()
 
 
 class _Ears:

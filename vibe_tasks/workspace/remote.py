@@ -18,13 +18,13 @@ from threading import Event
 from typing import TYPE_CHECKING
 
 from vibe_tasks.errors import GitError, RepositoryError
-from vibe_tasks.masking import masked
+from vibe_tasks.masking import masked, masked_text
 from vibe_tasks.workspace.git import Reply, ask, failed, git, git_version, readable
-from vibe_tasks.workspace.repository import Repository
+from vibe_tasks.workspace.repository import Repository, no_fence
 from vibe_tasks.workspace.transport import forget_settings, hopeless, reaching, waits
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 _HEADS = "refs/heads/"
 _TAGS = "refs/tags/"
@@ -130,14 +130,26 @@ class Mirror(Repository):
         self._check_ours(ref)
         self.move_ref(ref, new=commit, old=None, patience=_OUTCOME)
 
-    def move_ref(self, ref: str, *, new: str, old: str | None, patience: float = _PATIENCE) -> bool:
+    def move_ref(
+        self,
+        ref: str,
+        *,
+        new: str,
+        old: str | None,
+        patience: float = _PATIENCE,
+        fence: Callable[[], None] = no_fence,
+    ) -> bool:
         """Point a ref of the remote at a commit; False when it is not where the caller saw it.
+
+        A push that was given up may still arrive: who moves a ref back must see to it that it never
+        again stands at `old`.
 
         Args:
             ref: Full name.
             new: The commit; it is here.
             old: Where it has to be: a commit, "" for not existing, None for anywhere.
             patience: Seconds for which a remote that does not answer is asked again.
+            fence: Called before each further try; raises when the attempt has lost its lease.
 
         Raises:
             GitError: The remote cannot be reached or refuses it.
@@ -157,6 +169,7 @@ class Mirror(Repository):
             if wait is None or hopeless(reply):
                 raise self._failed(reply, "push", ref)
             Event().wait(wait)
+            fence()
         self._note(ref, new)
         return True
 
@@ -224,8 +237,8 @@ class Mirror(Repository):
         raise self._failed(reply, args[0])
 
     def _failed(self, reply: Reply, *args: str) -> GitError:
-        text = str(failed(reply, *args))
-        return GitError(f"{self.place}: {text.replace(str(self.address), self.place)}")
+        text = str(failed(reply, *args)).replace(str(self.address), self.place)
+        return GitError(f"{self.place}: {masked_text(text)}")
 
     def _has(self, commit: str) -> bool:
         """Whether the commit is here, with all that belongs to it."""
@@ -257,7 +270,8 @@ def open_mirror(address: str, folder: Path) -> Mirror:
     git_version()
     if address.startswith("-"):
         raise RepositoryError(f"{address} is no address of a repository")
-    words = re.sub(r"[^A-Za-z0-9]+", "-", address.rsplit("/", 1)[-1].removesuffix(".git"))
+    last = re.split(r"[?#]", address)[0].rstrip("/").rsplit("/", 1)[-1]  # no secret in a file name
+    words = re.sub(r"[^A-Za-z0-9]+", "-", last.removesuffix(".git"))
     name = f"{words.strip('-')[:40]}-{sha256(address.encode()).hexdigest()[:8]}.git"
     path = folder.absolute() / name
     if not (path / "HEAD").is_file():

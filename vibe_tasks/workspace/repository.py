@@ -7,9 +7,13 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vibe_tasks.errors import GitError, RepositoryError
 from vibe_tasks.workspace.git import Reply, ask, failed, git, git_version, names, readable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _HEADS = "refs/heads/"
 _OURS = "refs/vibe/"
@@ -17,6 +21,10 @@ _PATIENCE = (
     10.0  # seconds after which a lock file that does not change is taken for that of a killed git
 )
 _TRIES = 5  # for a refusal without a lock file in sight: it may have gone just now
+
+
+def no_fence() -> None:
+    """For moves of a ref that no lease guards."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,7 +212,15 @@ class Repository:
         options = ("-r", "-z", "--name-only", "--no-renames", "--end-of-options")
         return names(git("diff-tree", *options, before, after, cwd=self.path))
 
-    def move_ref(self, ref: str, *, new: str, old: str | None, patience: float = _PATIENCE) -> bool:
+    def move_ref(
+        self,
+        ref: str,
+        *,
+        new: str,
+        old: str | None,
+        patience: float = _PATIENCE,
+        fence: Callable[[], None] = no_fence,
+    ) -> bool:
         """Point a ref at a commit; False when it is no longer where the caller saw it.
 
         A lock file that a killed git left behind is removed once it has not changed for `patience`
@@ -215,6 +231,7 @@ class Repository:
             new: The commit.
             old: Where it has to be: a commit, "" for not existing, None for anywhere.
             patience: Seconds; a live git holds such a lock for milliseconds.
+            fence: Called before each further try; raises when the attempt has lost its lease.
 
         Raises:
             GitError: git refused for another reason.
@@ -233,6 +250,7 @@ class Repository:
                 since = time.monotonic()
             elif time.monotonic() - since >= patience:
                 self._remove_lock(lock, seen)
+            fence()
         return True
 
     def _remove_lock(self, lock: Path, seen: tuple[int, int]) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from vibe_tasks.workspace.bounds import UNBOUNDED, Bounds, bounds_of
 from vibe_tasks.workspace.environment import child_environment
-from vibe_tasks.workspace.sandbox import Sandbox
+from vibe_tasks.workspace.sandbox import SPACE, Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -67,15 +67,16 @@ def surround(
         extra: Variables that are set in any case.
         allowed: Names of variables that this program cannot do without.
     """
-    sandbox = None
+    sandbox, limits = None, bounds_of(spec.limits)
     if spec.sandbox == "strict":
         sandbox = Sandbox(
-            writable=(worktree,), hidden=machine.hidden, readable=(*machine.readable, *readable)
-        )
+            writable=(worktree,), hidden=machine.hidden, readable=(*machine.readable, *readable),
+            space=limits.memory or SPACE,
+        )  # fmt: skip
     return Surrounded(
         env=child_environment(
             environ, extra=extra or {}, allowed={*machine.allowed, *spec.env, *allowed}
         ),
-        limits=bounds_of(spec.limits),
+        limits=limits,
         sandbox=sandbox,
     )

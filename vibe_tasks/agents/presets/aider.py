@@ -11,18 +11,28 @@ from collections import deque
 from collections.abc import Iterable
 
 from vibe_tasks.agents.agent import AgentEvent
-from vibe_tasks.agents.answer import amount, count, json_object
+from vibe_tasks.agents.answer import DEAREST, amount, count, json_object
 from vibe_tasks.agents.preset import KEYS, Call, Preset
-from vibe_tasks.agents.reader import Reader, part, tool, without_escapes
+from vibe_tasks.agents.reader import (
+    LONGEST_MATCHED,
+    LONGEST_MESSAGE,
+    Reader,
+    part,
+    tool,
+    without_escapes,
+)
 
 _MOST_LINES = 400  # kept of one message
 _MOST_REASONS = 10  # lines kept of one failure
 _MODEL = re.compile(r"(?:Main )?[Mm]odel: (\S+)")
 _BANNER = re.compile(r"Aider v|(?:Weak|Editor) model: |Git repo: |Repo-map: |Added .+ to the chat")
-_TOKENS = re.compile(r"Tokens: ([\d.,]+[kM]?) sent,.*?([\d.,]+[kM]?) received")
-_COST = re.compile(r"\$([\d.]+) message")
+_TOKENS = re.compile(
+    r"Tokens: ([\d.,]{1,15}[kM]?) sent,(?: [^,]{1,40},){0,2} ([\d.,]{1,15}[kM]?) received"
+)
+_COST = re.compile(r"\$(\d{1,12}(?:\.\d{1,12})?) message")
 _FAILED = re.compile(r"litellm\.\w+|Model \S+ has hit a token limit")
 _APPLIED = re.compile(r"Applied edit to (.+)")
+_MOST_TOKENS = 1_000_000_000  # of one answer; a line that tells of more is not believed
 _TIMES = {"k": 1_000, "M": 1_000_000}
 
 
@@ -42,24 +52,25 @@ class AiderReader(Reader):
         return tuple(self._line(clean))
 
     def _line(self, line: str) -> Iterable[AgentEvent]:
-        if match := _TOKENS.match(line):
-            yield from self._reported(match, line)
-        elif match := _APPLIED.match(line):
+        head = line[:LONGEST_MATCHED]
+        if match := _TOKENS.match(head):
+            yield from self._reported(match, head)
+        elif match := _APPLIED.match(head):
             yield tool("edit", match[1])
-        elif _FAILED.match(line):
-            self._why = [line]
-            yield from self.failed(line)
+        elif _FAILED.match(head):
+            self._why = [head]
+            yield from self.failed(head)
         elif line.startswith("Retrying in"):
             self._why = []
         elif self._why and len(self._why) < _MOST_REASONS:
-            self._why.append(line)
+            self._why.append(head)
             self.told.error = " ".join(self._why).strip()
-        elif self.told.model is None and (match := _MODEL.match(line)):
-            self.told.model = match[1]
-        elif _BANNER.match(line):
+        elif self.told.model is None and (match := _MODEL.match(head)):
+            self.told.model = match[1][:200]
+        elif _BANNER.match(head):
             self._said.clear()  # what came before was about its own set-up
         else:
-            self._said.append(line)
+            self._said.append(line[-LONGEST_MESSAGE:])
 
     def _reported(self, match: re.Match[str], line: str) -> Iterable[AgentEvent]:
         yield from self.message("\n".join(self._said))
@@ -67,7 +78,7 @@ class AiderReader(Reader):
         self._why = []
         self.told.input_tokens += _number(match[1])
         self.told.output_tokens += _number(match[2])
-        if cost := _COST.search(line):
+        if (cost := _COST.search(line)) and float(cost[1]) <= DEAREST:
             self.told.cost_usd = (self.told.cost_usd or 0.0) + float(cost[1])
         yield from self.succeeded()
 
@@ -88,9 +99,10 @@ class AiderReader(Reader):
 def _number(written: str) -> int:
     times = _TIMES.get(written[-1], 1)
     try:
-        return round(float(written.rstrip("kM").replace(",", "")) * times)
+        number = round(float(written.rstrip("kM").replace(",", "")) * times)
     except ValueError:
         return 0
+    return number if number <= _MOST_TOKENS else 0
 
 
 def _arguments(call: Call) -> tuple[str, ...]:

@@ -10,17 +10,28 @@ from collections.abc import Iterable, Mapping
 import yaml
 
 from vibe_tasks.agents.agent import AgentEvent
-from vibe_tasks.agents.answer import amount, count
+from vibe_tasks.agents.answer import DEAREST, amount, count
 from vibe_tasks.agents.preset import KEYS, Call, Preset
-from vibe_tasks.agents.reader import LONGEST_MESSAGE, Reader, part, parts, without_escapes
+from vibe_tasks.agents.reader import (
+    LONGEST_MATCHED,
+    LONGEST_MESSAGE,
+    Reader,
+    part,
+    parts,
+    without_escapes,
+)
 
 _MOST_LINES = 200  # kept of one message
-_STEP = re.compile(r"mini-swe-agent \(step \d+, \$(\d+(?:\.\d+)?)\):$")
+_STEP = re.compile(r"mini-swe-agent \(step \d{1,9}, \$(\d{1,12}(?:\.\d{1,12})?)\):$")
 _OTHER = re.compile(r"(?:System|User|Tool|Exit|Unknown|Function_call_output):$|─{10,}$")
 
 
 class MiniSweAgentReader(Reader):
-    """Reads what it prints for people, and at the end the trajectory."""
+    """Reads what it prints for people, and at the end the trajectory.
+
+    Among the lines are those of programs that it runs, which may look like its own: of costs only
+    one step's worth at a time is believed, and the trajectory has the last word.
+    """
 
     chatty = True
 
@@ -33,15 +44,17 @@ class MiniSweAgentReader(Reader):
         return tuple(self._line(without_escapes(line).rstrip()))
 
     def _line(self, line: str) -> Iterable[AgentEvent]:
-        if match := _STEP.match(line):
+        head = line[:LONGEST_MATCHED]
+        match = _STEP.match(head)
+        if match and float(match[1]) <= (self.told.cost_usd or 0.0) + DEAREST:
             yield from self._spoken()
             self._said = deque(maxlen=_MOST_LINES)
             self.told.cost_usd = float(match[1])
             yield from self.usage()
-        elif _OTHER.match(line):
+        elif _OTHER.match(head):
             yield from self._spoken()
         elif self._said is not None:
-            self._said.append(line)
+            self._said.append(line[-LONGEST_MESSAGE:])
 
     def _spoken(self) -> Iterable[AgentEvent]:
         said, self._said = self._said, None
@@ -64,6 +77,7 @@ class MiniSweAgentReader(Reader):
             words = (last.get("content"), info.get("submission"))
             said = "\n".join(word.strip() for word in words if isinstance(word, str))
             self.told.message = said.strip()[-LONGEST_MESSAGE:]
+            self.told.final = True
             yield from self.succeeded()
         elif status:
             extra = part(part(messages[-1] if messages else {}).get("extra"))

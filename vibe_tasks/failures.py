@@ -8,7 +8,13 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from vibe_tasks.errors import InputError, PermanentError
+from vibe_tasks.errors import (
+    AttemptError,
+    InputError,
+    PermanentError,
+    StoppedError,
+    TransientError,
+)
 
 LONGEST_ERROR = 8_000
 """Characters of an error that are kept; the ledger is no log file."""
@@ -16,6 +22,10 @@ LONGEST_ERROR = 8_000
 PERMANENT_TYPES = (PermanentError, InputError, NotImplementedError, PermissionError)
 """`TypeError` and `ValueError` are absent on purpose: flaky inputs raise them too, and the
 retries of a programming error cost little."""
+
+
+OURS = (AttemptError, TransientError, PermanentError, StoppedError)
+"""Types that only say whether there is another attempt: their messages are told without them."""
 
 
 class FailureKind(StrEnum):
@@ -35,11 +45,13 @@ def classify(error: BaseException) -> FailureKind:
 def describe(error: BaseException) -> str:
     """One text for the ledger: the error's type and message, bounded, without NUL.
 
-    PostgreSQL refuses NUL in text; an error must be recordable whatever it says.
+    Of `OURS` the message alone, a sentence for people. PostgreSQL refuses NUL in text; an error
+    must be recordable whatever it says.
     """
-    message = str(error)
-    text = f"{type(error).__name__}: {message}" if message else type(error).__name__
-    return bounded(text)
+    kind, message = type(error).__name__, str(error)
+    if type(error) in OURS and message:
+        return bounded(message)
+    return bounded(f"{kind}: {message}" if message else kind)
 
 
 def bounded(text: str, *, longest: int = LONGEST_ERROR) -> str:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 MASK = "***"
 """Stands where a secret was."""
@@ -66,6 +69,13 @@ def masked(value: Any) -> Any:
 def masked_text(text: str) -> str:
     """The text with the secrets of all URLs in it replaced."""
     return _URL.sub(lambda found: str(masked(found[0])), text)
+
+
+def without(text: str, secrets: Iterable[str]) -> str:
+    """The text with these secrets replaced, and what holds another one first."""
+    for secret in sorted(secrets, key=len, reverse=True):
+        text = text.replace(secret, MASK)
+    return text
 
 
 def _web_user(user: str) -> str:

@@ -29,23 +29,23 @@ def not_runnable(
     plan: Plan,
     *,
     has_program: Callable[[str], bool],
-    no_chat: Callable[[], str | None] = lambda: None,
+    no_chat: Callable[[ChatSpec], tuple[str, str] | None] = lambda _spec: None,
 ) -> tuple[Problem, ...]:
     """Return what this version cannot do of a sound plan; agents that nobody uses may stay.
 
     Args:
         plan: The plan.
         has_program: Whether a program of this name is there, asked for names without a folder.
-        no_chat: Why there are no language models to talk with, in one line; None: there are.
+        no_chat: The key of a chat agent that stands against it, and why in one line; None: nothing.
     """
     found: list[Problem] = []
     at_work = (*(plan.resolved(task).agent for task in plan.tasks), *plan.qa.reviewers)
     for name in dict.fromkeys(at_work):
         spec, path = plan.agents[name], ("agents", name)
         if isinstance(spec, ChatSpec):
-            missing = no_chat()
-            if missing is not None:
-                found.append(Problem(path=(*path, "type"), message=missing))
+            trouble = _model(spec.model) or no_chat(spec)
+            if trouble is not None:
+                found.append(Problem(path=(*path, trouble[0]), message=trouble[1]))
         elif isinstance(spec, CommandSpec) and spec.preset is not None:
             found += _preset(spec, path, has_program)
         elif isinstance(spec, CommandSpec) and spec.argv:
@@ -73,6 +73,11 @@ def not_confinable(plan: Plan, *, no_sandbox: Callable[[], str | None]) -> tuple
         paths.append(("qa", "sandbox"))
     reason = no_sandbox() if paths else None
     return () if reason is None else tuple(Problem(path=path, message=reason) for path in paths)
+
+
+def _model(model: str) -> tuple[str, str] | None:
+    provider, _, name = model.partition(":")
+    return None if provider and name else ("model", f"must be provider:model, got {shown(model)}")
 
 
 def _preset(

@@ -121,7 +121,8 @@ class Settings(BaseModel):
     )
     escalation_command: str = Field(
         default="",
-        description="Command line that gets the same as JSON on standard input; empty: none.",
+        description="Program and arguments, run without a shell, that get the same as JSON on "
+        "standard input; empty: none.",
     )
     escalation_timeout: Seconds = Field(
         default=10.0,

@@ -9,6 +9,7 @@ from typing import Any
 from tests.acceptance.plan_folder import agent_of, branch_files, make_plan, outcomes
 from tests.acceptance.vibe_command import Vibe
 from tests.processes import until
+from tests.repositories import raw
 from vibe_tasks.workspace.git import git
 
 COUNTED = Path(__file__).with_name("counted_agent.py")
@@ -31,6 +32,11 @@ def starts(folder: Path) -> list[str]:
     """Task and kind of each start of the agent, in order."""
     file = folder / "starts.log"
     return file.read_text("utf-8").splitlines() if file.exists() else []
+
+
+def clone(one: Path, other: Path) -> None:
+    """Clone the repository in one folder into the other."""
+    raw("git", "clone", "-q", "-b", "main", str(one / "repo"), str(other / "repo"), cwd=other)
 
 
 def counted(folder: Path, *more: str) -> dict[str, Any]:
@@ -58,7 +64,7 @@ def test_a_fresh_clone_starts_no_agent(vibe: Vibe, tmp_path: Path):
     assert sorted(begun) == ["both dev", "left dev", "mended dev", "mended fix", "right dev"]
 
     second.mkdir()
-    git("clone", "-q", "-b", "main", str(first / "repo"), str(second / "repo"), cwd=tmp_path)
+    clone(first, second)
     for name in (plan.name, COUNTED.name):
         shutil.copy(first / name, second)
     again = vibe.run("run", second / plan.name, "--fresh", "--json").report
@@ -96,8 +102,7 @@ def test_two_plans_make_the_same_change_once(vibe: Vibe, tmp_path: Path):
         folder = tmp_path / name
         folder.mkdir()
         if name == "two":
-            git("clone", "-q", "-b", "main", str(tmp_path / "one" / "repo"), str(folder / "repo"),
-                cwd=tmp_path)  # fmt: skip
+            clone(tmp_path / "one", folder)
         agent = counted(tmp_path, str(gate))
         plans.append(make_plan(folder, [task], name=name, agent=agent, script=COUNTED))
     with vibe.started("run", plans[0], "--json") as first:

@@ -8,6 +8,7 @@ from typing import Any
 
 from tests.acceptance.plan_folder import branch_files, make_plan, merges, outcomes
 from tests.acceptance.vibe_command import Vibe
+from tests.long import long
 
 BREAKS_UNTIL_MENDED = """
 if not os.path.exists({flag!r}):
@@ -76,6 +77,7 @@ def test_a_job_that_exhausts_its_retries_blocks_what_needs_it_and_comes_back(
     assert (second.report["dead_letters"], second.report["jobs"]["failed"]) == ([], 0)
 
 
+@long
 def test_a_task_that_never_passes_gets_one_more_round_for_each_retry(vibe: Vibe, tmp_path: Path):
     """Its last QA job is the dead letter; a retry of it is one fix more, not a new start."""
     flag = tmp_path / "mended"
@@ -107,6 +109,7 @@ def test_a_task_that_never_passes_gets_one_more_round_for_each_retry(vibe: Vibe,
     assert branch_files(vibe.folder)["answer.txt"] == "right"
 
 
+@long
 def test_a_discarded_letter_is_off_the_list_but_not_forgotten(vibe: Vibe):
     """Nothing is deleted: the job is still there to be looked at."""
     plan = make_plan(vibe.folder, [{"id": "breaks", "prompt": "sys.exit(64)"}])

@@ -25,7 +25,7 @@ from tests.acceptance.humaneval import (
 from tests.acceptance.plan_folder import branches, merges
 from tests.acceptance.vibe_command import Vibe
 from tests.processes import until
-from vibe_tasks.workspace.git import git
+from tests.repositories import raw
 
 FULL = bool(os.environ.get("VIBE_FULL"))
 FIRST = 164 if FULL else 42
@@ -118,7 +118,7 @@ def the_branch_is_sound(vibe: Vibe, report: dict[str, Any], problems: list[Probl
     assert branches(vibe.folder) == ["main", "vibe/humaneval"]
 
     folder = vibe.folder / "result"
-    git("clone", "-q", "-b", "vibe/humaneval", str(vibe.folder / "repo"), str(folder),
+    raw("git", "clone", "-q", "-b", "vibe/humaneval", str(vibe.folder / "repo"), str(folder),
         cwd=vibe.folder)  # fmt: skip
     names = sorted(task_id(each) for k, each in enumerate(problems, 1) if expected(k).deployed)
     assert sorted(path.stem for path in (folder / "solutions").iterdir()) == names

@@ -21,6 +21,7 @@ from tests.acceptance.humaneval import (
 )
 from tests.acceptance.plan_folder import agent_of, make_plan, merges, outcomes
 from tests.acceptance.vibe_command import Vibe
+from tests.long import long
 
 FULL = bool(os.environ.get("VIBE_FULL"))
 NUMBERS = range(1, 165) if FULL else (1, 5, 7, 41)
@@ -110,6 +111,7 @@ def test_reviewers_that_always_pass_let_no_wrong_program_through(vibe: Vibe):
     assert sorted(each["verdict"] for each in kept) == ["fail"] * (1 + MAX_FIX_ROUNDS) + ["pass"]
 
 
+@long
 def test_too_few_reviewers_leave_it_to_a_person(vibe: Vibe):
     """Two of three have no key: undecided, told, a dead letter; with the key the retry asks the two
     alone, and the work is deployed.

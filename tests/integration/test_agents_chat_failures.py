@@ -78,11 +78,20 @@ def test_a_busy_server_says_when_to_come_back(tmp_path: Path):
 
 
 def test_nobody_listens(tmp_path: Path):
-    """A refused connection is worth another attempt."""
+    """A refused connection is worth another attempt; it is told who was asked where, without what
+    may be a key, and the conversation's log has it too.
+    """
     with chat_server(Say("")) as server:
         pass
-    with pytest.raises(TransientError, match="Connection error"):
-        work(server, tmp_path)
+    job = assignment(tmp_path)
+    spec = ChatSpec(model="openai:tiny", base_url=f"{server.url}?key=secret")
+    with pytest.raises(TransientError) as failed:
+        ChatAgent(spec).work(job)
+    said = f"openai:tiny at {server.url}: connection refused"
+    assert str(failed.value) == said
+    log = (job.scratch / "agent.log").read_text()
+    assert log.startswith(f"model: openai:tiny at {server.url}\nprompt: ")
+    assert log.endswith(f"end: {said}\n")
 
 
 def test_an_error_between_two_answers_does_not_lose_the_conversation(tmp_path: Path):

@@ -87,6 +87,21 @@ def test_submission_writes_the_budgets(ledger: Database) -> None:
     }
 
 
+def test_each_stop_names_what_is_used_up(ledger: Database) -> None:
+    """Of several budgets that stop the same work the narrowest, which is to be raised first."""
+    plan_id = budgets.look(ledger, "todo").plan_id
+    budgets.raise_budget(ledger, "todo", task="a", tokens=1)
+
+    def stops() -> list[tuple[str, tuple[str, ...], tuple[str, ...]]]:
+        with ledger.read() as connection:
+            found = budgets.stops(connection, plan_id)
+        return sorted((each.budget.name, each.units, each.tasks) for each in found)
+
+    assert stops() == [("a", ("usd",), ("a",)), ("todo", ("usd",), ("b",))]
+    budgets.raise_budget(ledger, "todo", task="a", usd=None)
+    assert stops() == [("todo", ("usd",), ("a", "b"))]
+
+
 def test_what_is_no_longer_stopped_goes_on(ledger: Database) -> None:
     """As a message of the outbox; what another budget stops goes on waiting."""
     assert budgets.raise_budget(ledger, "todo", tokens=5_000) == ()

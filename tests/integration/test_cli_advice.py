@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,6 +19,8 @@ from tests.acceptance.plan_folder import make_plan
 from tests.documents import ROOT
 from tests.ledgers import claim, middle, new_job, row, submit
 from vibe_tasks.cli.main import cli
+from vibe_tasks.cli.report import print_report
+from vibe_tasks.cli.watching import STARTING, Hints
 from vibe_tasks.errors import InputError
 from vibe_tasks.flow.plan_source import read_plan
 from vibe_tasks.flow.submission import Submission, prepare, submit_plan
@@ -244,6 +247,50 @@ def test_a_failed_plan_says_how_its_dead_letters_come_back(ledger: Database, hom
     dead(ledger, plan_id=plan_id)
     at_work(ledger, "code")
     assert vibe("dlq", "retry", job_id[:8]).stderr == ""
+
+
+def test_a_changed_file_is_not_said_to_go_on(ledger: Database, home: Path) -> None:
+    """Of an ended plan whose file is another now only a fresh start is left."""
+    dead(ledger, plan_id=submitted(ledger, home.parent).plan_id)
+    plan = home.parent / "plan.yaml"
+    plan.write_text(plan.read_text("utf-8").replace('"a"', '"another"'))
+    said = refused("run", "plan.yaml")
+    assert "has ended (failed) and its file has changed since; --fresh" in said
+    assert "dlq retry" not in said
+
+
+def test_the_line_about_mending_can_be_pasted(capsys: pytest.CaptureFixture[str]) -> None:
+    """It names every dead letter; what came from the cache is counted."""
+    letters = [
+        {"job_id": f"job-{n}", "task": "a", "kind": "dev", "attempts": 1, "error": "no"}
+        for n in range(25)
+    ]
+    report: dict[str, Any] = {
+        "plan": "work", "outcome": "failed", "seconds": 1.0, "tasks": [], "commit": None,
+        "jobs": {"completed": 0, "failed": 25, "cancelled": 0}, "retries": 0, "cost_usd": 0.0,
+        "tokens": {"input": 0, "output": 0}, "dead_letters": letters,
+        "cache": {"hits": 2, "misses": 0},
+    }  # fmt: skip
+    print_report(report, repo="repo")
+    lines = capsys.readouterr().out.splitlines()
+    (mend,) = (line for line in lines if line.startswith("  mend "))
+    assert mend.endswith("dlq retry " + " ".join(f"job-{n}" for n in range(25)))
+    assert "  cache   2 used again" in lines
+
+
+def test_a_lane_without_a_worker_is_no_news_while_ours_starts(
+    ledger: Database, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is said once, and only when whoever was started has had its time."""
+    time, said = [0.0], []
+    view = SimpleNamespace(look=lambda _ledger: None, say=said.append)
+    monkeypatch.setattr(resources, "monotonic", lambda: time[0])
+    hints = Hints(ledger, submitted(ledger, home.parent).plan_id, "work", view)
+    for moment, count in ((STARTING - 1, 0), (STARTING, 1), (STARTING + 10, 1)):
+        time[0] = moment
+        assert not hints.ended()
+        assert len(said) == count
+    assert said == ["no worker serves lane code; its jobs wait"]
 
 
 def test_a_discarded_dead_letter_stays_discarded(ledger: Database) -> None:

@@ -19,6 +19,9 @@ from tests.plan_jobs import job_of, prepared
 from tests.processes import unmeasured
 from tests.repositories import new_commit
 from vibe_tasks.cli.main import cli
+from vibe_tasks.cli.plain import QuietView
+from vibe_tasks.cli.program import program
+from vibe_tasks.cli.watching import Hints
 from vibe_tasks.flow.submission import submit_plan
 from vibe_tasks.flow.workplace import Workplace, set_up
 from vibe_tasks.pipeline import Outcome
@@ -101,6 +104,22 @@ def test_a_deploy_that_begins_to_wait_says_so(
     assert [(each["payload"]["task"], each["payload"]["job_id"]) for each in asked] == [
         ("a", job_id)
     ]
+
+
+def test_who_runs_the_plan_again_is_told_at_once(
+    ledger: Database, plan_id: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Although other work is left, and by one line; again when nothing else is left."""
+    job_id = to_deploy(ledger, tmp_path, "a")
+    hints = Hints(ledger, plan_id, "todo", QuietView())
+    assert [hints.ended(), hints.ended()] == [False, False]
+    approve = f"{program()} plans approve todo"
+    assert capsys.readouterr() == ("", f"1 task waiting for your approval: {approve}\n")
+    to_deploy(ledger, tmp_path, "b")
+    assert [hints.ended(), hints.ended()] == [False, False]
+    assert capsys.readouterr().err == f"2 tasks waiting for your approval: {approve}\n"
+    shown = CliRunner().invoke(cli, ["jobs", "show", job_id, "--json"]).stdout
+    assert json.loads(shown)["waits"] == f"for an approval: {approve} a"
 
 
 @pytest.mark.parametrize(("answer", "becomes"), [("n\n", "blocked"), ("y\n", "pending")])

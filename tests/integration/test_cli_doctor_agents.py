@@ -40,7 +40,7 @@ def test_the_doctor_looks_for_agents(programs: Path):
     assert {f"agent {name}" for name in PRESETS} <= set(found)
     assert found["agent codex"]["text"] == "1.2.3, is given CODEX_API_KEY"
     assert found["agent gemini"] == {
-        "check": "agent gemini", "ok": True, "text": "not installed", "mend": "",
+        "check": "agent gemini", "ok": True, "text": "not installed", "mend": "", "there": False,
     }  # fmt: skip
     assert found["agent claude"]["text"] == "`claude --version` exited with 3: no node"
     assert not found["agent claude"]["ok"]

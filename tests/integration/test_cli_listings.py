@@ -144,6 +144,22 @@ def test_dead_letters_are_retried_and_discarded(ledger: Database) -> None:
     assert row(ledger, "a")["status"] == "pending"
 
 
+def test_one_wrong_id_among_several_and_nothing_is_done(ledger: Database) -> None:
+    """Unknown, or of a job that is not as it must be; each job counts once."""
+    submit(ledger, *(new_job(id=name) for name in "abc"))
+    kill(ledger, "a")
+    kill(ledger, "b")
+    for words in (("jobs", "retry"), ("jobs", "cancel"), ("dlq", "retry"), ("dlq", "discard")):
+        assert "no job zz" in refused(*words, "a", "zz")
+    for words in (("jobs", "retry"), ("dlq", "retry"), ("dlq", "discard")):
+        assert "job c is pending" in refused(*words, "a", "c", "b", "--json")
+    assert [row(ledger, name)["status"] for name in "abc"] == ["failed", "failed", "pending"]
+    assert vibe("dlq", "retry", "a", "b", "a").stdout == "retried a\nretried b\n"
+    assert told("jobs", "cancel", "c", "a") == {"cancelled": ["c", "a"]}
+    assert "cannot become cancelled" in refused("jobs", "cancel", "b", "a")
+    assert row(ledger, "b")["status"] == "pending"
+
+
 def test_dead_letters_are_not_retried_by_accident(ledger: Database) -> None:
     """Neither no id nor ids and `--all` together do anything."""
     submit(ledger, new_job(id="a"))
@@ -215,6 +231,7 @@ def test_the_doctor_finds_nothing_wrong_with_a_new_home(monkeypatch: pytest.Monk
     assert "BAD" not in result.stdout
     (line,) = (each for each in result.stdout.splitlines() if " sandbox " in each)
     assert "none: bwrap is missing" in line
+    assert line.startswith("- ")
 
 
 @pytest.mark.usefixtures("home")

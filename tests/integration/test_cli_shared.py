@@ -14,6 +14,9 @@ from tests.ledgers import claim, row
 from tests.plan_jobs import job_of, prepared
 from vibe_tasks import CircuitBreaker, ResultCache
 from vibe_tasks.cli.main import cli
+from vibe_tasks.cli.plain import QuietView
+from vibe_tasks.cli.program import program
+from vibe_tasks.cli.watching import Hints
 from vibe_tasks.flow.submission import submit_plan
 from vibe_tasks.store import jobs, usage
 from vibe_tasks.store.engine import Database
@@ -107,17 +110,52 @@ def test_the_caches_are_shown_and_emptied(home: Path) -> None:
 def test_a_budget_is_shown_and_raised(plan: Database) -> None:
     """What is used, what is left, what waits; then it goes on."""
     shown = vibe("plans", "budget", "todo").stdout
-    assert "plan todo  1.25      0.00  400          600   61" in shown
+    lines = [line.split() for line in shown.splitlines()[:3]]
+    assert lines == [
+        ["BUDGET", "OF", "UNIT", "USED", "LIMIT", "LEFT"],
+        ["plan", "todo", "usd", "1.25", "1.00", "0.00"],
+        ["plan", "todo", "tokens", "400", "1000", "600"],
+    ]
     assert "used in all: 1.25 USD, 400 tokens, 61 seconds in 1 attempt, 0 from the cache" in shown
     assert "of a: budget of plan todo: 1.25 of 1.00 USD used" in shown
+    low = vibe("plans", "budget", "todo", "--usd", "1.2", "--tokens", "2000").stdout
+    assert low.endswith("--usd 1.20 is still below what is used: 1.25\n0 jobs go on\n")
+    assert "--tokens" not in low
     raised = vibe("plans", "budget", "todo", "--usd", "5")
+    assert "still" not in raised.stdout
     assert raised.stdout.endswith("1 job goes on\n")
     assert "waiting" not in raised.stdout
     assert row(plan, job_of(plan, "a", "dev"))["status"] == "pending"
     assert told("plans", "budget", "todo", "--seconds", "none")["started"] == []
     assert told("plans", "budget", "todo")["budgets"][0]["left"] == {
-        "usd": 3.75, "tokens": 600, "seconds": None,
+        "usd": 3.75, "tokens": 1600, "seconds": None,
     }  # fmt: skip
+
+
+def test_a_used_up_budget_says_how_to_go_on(
+    plan: Database, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever looks at the plan or its job, or runs it again, is told the command; once, and on
+    standard error where standard output is the report's.
+    """
+    more = f"{program()} plans budget todo --usd N"
+    first, second = (job_of(plan, task, "dev") for task in "ab")
+    hints = Hints(plan, str(row(plan, first)["plan_id"]), "todo", QuietView())
+    assert [hints.ended(), hints.ended()] == [False, False]
+    assert capsys.readouterr() == ("", f"1 task waits for a budget: {more}\n")
+
+    (tmp_path / "plan.yaml").touch()
+    shown = vibe("plans", "show", "todo").stdout
+    assert f"  waits   1 task waits for a budget: {more}\n" in shown
+    assert shown.endswith(f"no worker is online; then go on with: {program()} run plan.yaml\n")
+    assert told("plans", "show", "todo")["waits"] == [f"1 task waits for a budget: {more}"]
+    assert told("jobs", "show", first)["waits"] == f"for a budget: {more}"
+    assert told("jobs", "show", second)["waits"] == "for other work"
+
+    vibe("plans", "budget", "todo", "--usd", "5")
+    assert hints.ended() is False
+    assert capsys.readouterr().err == ""
+    assert "; go on with" in vibe("plans", "show", "todo").stdout
 
 
 WRONG = {

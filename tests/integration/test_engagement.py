@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from tests.plan_jobs import job_of, prepared
 from tests.repositories import new_commit
 from tests.reviews import Panel, sh
 from vibe_tasks.breaker import CircuitBreakerConfig
-from vibe_tasks.errors import BudgetReachedError, CircuitBreakerOpenError
+from vibe_tasks.errors import BudgetReachedError, CircuitBreakerOpenError, TransientError
 from vibe_tasks.flow import attempts
 from vibe_tasks.flow.development import _key as _key_of_dev
 from vibe_tasks.flow.development import develop
@@ -41,9 +41,11 @@ def ledger(sqlite_url: str) -> Iterator[Database]:
     made.close()
 
 
-def dev_of(ledger: Database, folder: Path, script: str, **plan: object) -> Bench:
+def dev_of(
+    ledger: Database, folder: Path, script: str, *, env: Sequence[str] = (), **plan: object
+) -> Bench:
     """The dev job of a plan with one task, whose agent is this line of shell."""
-    agents = {"sh": sh(script)}
+    agents = {"sh": {**sh(script), "env": list(env)}}
     ready = prepared(folder, tasks=[{"id": "a", "prompt": "x"}], agents=agents, **plan)
     submit_plan(ledger, ready)
     place = Workplace(
@@ -190,3 +192,23 @@ def test_another_program_is_another_agent(ledger: Database, tmp_path: Path) -> N
     assert _key_of_dev(replace(bench, spec=slower), None) == seen[-1]
     never = {**bench.spec, "agent_spec": {**bench.spec["agent_spec"], "cache": False}}
     assert _key_of_dev(replace(bench, spec=never), None) is None
+
+
+def test_what_an_agent_is_given_by_name_is_told_to_nobody(
+    ledger: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither by the error it ends with nor by an event; a value that is too short to be a secret
+    is, and the log of its output stays as it is.
+    """
+    monkeypatch.setenv("MY_KEY", "sk-very-secret")
+    monkeypatch.setenv("MY_MODE", "fast")
+    script = """echo '{"summary": "'$MY_KEY'"}'; echo $MY_MODE $MY_KEY; exit 1"""
+    bench = dev_of(ledger, tmp_path, script, env=["MY_KEY", "MY_MODE"])
+    with pytest.raises(TransientError) as failed:
+        develop(bench)
+    assert "fast ***" in str(failed.value)
+    with ledger.read() as connection:
+        told = [str(event) for event in events.recent(connection)]
+    assert [text for text in told if "AgentMessage" in text and "***" in text]
+    assert "secret" not in f"{failed.value} {told}"
+    assert "sk-very-secret" in (bench.scratch / "agent.log").read_text()

@@ -133,8 +133,9 @@ def test_a_handlers_death_is_told_to_people_alone(database: Database) -> None:
 
 
 def test_what_is_still_to_be_told_is_known(database: Database) -> None:
-    """Of one plan alone, until the handler has heard of it or is given up."""
-    subscribe(database, "one", "*")
+    """Of one plan alone, until the handler has heard of it, or is given up and people know."""
+    subscribe(database, "one", "A")
+    subscribe(database, WEBHOOK, EventType.JOB_DEAD)
     record(database, "A", session="p_1")
     record(database, "A", session="p_10")
     (row, other) = called(database)
@@ -142,6 +143,11 @@ def test_what_is_still_to_be_told_is_known(database: Database) -> None:
         assert event_handlers.untold(connection, "p_1") == (row["id"],)
         assert event_handlers.untold(connection, "p_10") == (other["id"],)
     die(database, row["id"])
+    (death,) = (each for each in called(database) if each["name"] == WEBHOOK)
+    with database.read() as connection:
+        assert event_handlers.untold(connection, "p_1") == (death["id"],)
+        assert event_handlers.untold(connection, "p_10") == (other["id"],)
+    die(database, death["id"])
     with database.read() as connection:
         assert event_handlers.untold(connection, "p_1") == ()
 

@@ -103,7 +103,7 @@ def place(request: pytest.FixtureRequest, database: Database, tmp_path: Path) ->
     if getattr(request, "param", "local") == "remote":
         new_remote(tmp_path)
         fields["repo"] = f"file://{tmp_path / 'remote.git'}"
-    command = f"test -e {tmp_path / 'good'} && test -f a.txt"
+    command = f"echo looking; test -e {tmp_path / 'good'} && test -f a.txt"
     ready = prepared(
         tmp_path, tasks=PARALLEL, deploy={"command": command}, agents={"sh": MENDS}, **fields
     )
@@ -116,8 +116,8 @@ def test_a_merge_that_the_command_refuses_is_taken_back(place: Place, tmp_path: 
     job_id = place.to_deploy("a")
     for _ in range(2):
         said = place.fail(place.bench(job_id))
-        assert said.startswith("deploy command: check failed")
-        assert said.endswith("the merge is taken back")
+        assert said.startswith("deploy command failed: echo looking;")
+        assert said.endswith(" (exit code 1); the merge is taken back.\nIt said: looking")
         assert place.tip == place.ready.base_commit
     assert [each["job_id"] for each in place.rolled_back()] == [job_id] * 2
 
@@ -155,7 +155,7 @@ def test_what_others_put_on_the_branch_meanwhile_stays(
 
     monkeypatch.setattr(Bench, "fence", fence)
     said = place.fail(place.bench(place.to_deploy("a")))
-    assert said.endswith("the merge stays: the branch cannot be moved back")
+    assert "; the merge stays: the branch cannot be moved back." in said
     assert place.files() == {"README", "a.txt", "theirs.txt"}
     assert place.rolled_back() == []
     monkeypatch.undo()
@@ -190,7 +190,7 @@ def test_a_remote_may_let_nobody_move_a_branch_back(place: Place, tmp_path: Path
     """Then the merge stays, the error says so, and nobody waits for the remote to think better."""
     raw("git", "config", "receive.denyNonFastForwards", "true", cwd=tmp_path / "remote.git")
     said = place.fail(place.bench(place.to_deploy("a")))
-    assert said.endswith("the merge stays: the branch cannot be moved back")
+    assert "; the merge stays: the branch cannot be moved back." in said
     assert place.files() == {"README", "a.txt"}
     assert place.rolled_back() == []
 

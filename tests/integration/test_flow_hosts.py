@@ -71,7 +71,7 @@ def test_each_job_of_a_task_may_be_on_another_host(
     pins = [ref for ref in refs_of(remote) if ref.startswith("refs/vibe/todo/")]
     assert len(pins) == 2
     (tmp_path / "producer").rename(tmp_path / "gone")
-    assert submit_refused(database, tmp_path) == "plan todo has ended (completed)"
+    assert submit_refused(database, tmp_path).startswith("plan todo has ended (completed)")
 
 
 def submit_refused(ledger: Database, folder: Path) -> str:

@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
-from tests.cluster import Cluster, running_cluster
+from tests.cluster import Cluster, databases, running_cluster
 from tests.processes import until
 from vibe_tasks.errors import Cancel, InputError, LeaseLostError, PermanentError, Snooze
 from vibe_tasks.store import workers
 
-DATABASES = ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]
+DATABASES = databases("sqlite")
 
 
 @pytest.fixture(scope="module", params=DATABASES)

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from celery import chain, chord
 
-from tests.cluster import Cluster, running_cluster
+from tests.cluster import Cluster, databases, running_cluster
 from tests.processes import until
 from vibe_tasks.errors import IllegalMoveError, InputError, LeaseLostError, UnknownJobError
 
-DATABASES = ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]
+DATABASES = databases("postgres")
 
 
 @pytest.fixture(scope="module", params=DATABASES)

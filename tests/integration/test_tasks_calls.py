@@ -85,7 +85,7 @@ def test_a_coroutine_function_is_a_job(cluster: Cluster) -> None:
     """`async def` runs to its end, and its error is the job's."""
     assert cluster.jobs.add_later.delay(1, 2).get(timeout=10) == 3
     result = cluster.jobs.fail_later.delay()
-    with pytest.raises(Exception, match="PermanentError: also coroutines fail"):
+    with pytest.raises(Exception, match=r"^also coroutines fail"):
         result.get(timeout=10)
 
 
@@ -93,7 +93,7 @@ def test_get_raises_what_the_last_attempt_said(cluster: Cluster, tmp_path: Path)
     """A failed job's result is a JobFailedError; get(propagate=False) returns it."""
     result = cluster.jobs.refuse.delay(str(tmp_path / "log"))
     failure = cluster.module("results").JobFailedError
-    with pytest.raises(failure, match="PermanentError: it will never work"):
+    with pytest.raises(failure, match=r"^it will never work"):
         result.get(timeout=10)
     assert result.failed()
     assert result.state == "FAILURE"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from psutil import Process
 
-from tests.cluster import Cluster, ready, running_cluster, said
+from tests.cluster import Cluster, databases, ready, running_cluster, said
 from tests.processes import runs, until
 
 DEFAULTS = {
@@ -27,9 +27,7 @@ LONG_LEASE = {"VIBE_LEASE_SECONDS": "600"}
 SHORT_LEASE = {"VIBE_LEASE_SECONDS": "1"}
 
 
-@pytest.fixture(
-    scope="module", params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]
-)
+@pytest.fixture(scope="module", params=databases("postgres"))
 def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """A worker with two processes for the lane `code`, and a dispatcher."""
     with running_cluster(request, request.param) as made:

@@ -91,7 +91,7 @@ def test_ten_processes_merge_into_one_branch(repository: Repository) -> None:
     with ended_by_id() as processes:
         workers = []
         for number in range(10):
-            numbers = [str(n) for n in range(number, 50, 10)]
+            numbers = [str(n) for n in range(number, 30, 10)]
             worker = subprocess.Popen(
                 [sys.executable, "-c", WORKER, str(repository.path), *numbers],
                 cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
@@ -104,9 +104,9 @@ def test_ten_processes_merge_into_one_branch(repository: Repository) -> None:
         said = [worker.communicate(timeout=120)[0].split("\n") for worker in workers]
     assert all(worker.returncode == 0 for worker in workers)
     assert sorted(line for lines in said for line in lines if line) == sorted(
-        f"{number} True" for number in range(50)
+        f"{number} True" for number in range(30)
     )
-    assert_merged_once(repository, range(50))
+    assert_merged_once(repository, range(30))
 
 
 def test_a_process_may_die_before_any_of_its_steps(repository: Repository) -> None:

@@ -90,6 +90,7 @@ def test_any_report_can_be_rendered(report):
     assert rendered(report).endswith("\n")
 
 
+@settings(max_examples=40)
 @given(JSON)
 def test_any_list_of_checks_can_be_rendered(value):
     """Checks of an unexpected shape are shown as they are."""

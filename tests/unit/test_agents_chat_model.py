@@ -36,9 +36,12 @@ from vibe_tasks.agents.chat_model import (
 )
 from vibe_tasks.errors import PermanentError, TransientError, UsageLimitError
 from vibe_tasks.flow.engagement import breaker_name
+from vibe_tasks.flow.plan_source import no_model
 from vibe_tasks.plan import ChatSpec
 
 LOCAL = "http://127.0.0.1:9/v1"
+
+TINY = ChatSpec(model="openai:tiny")
 
 
 def built(spec: ChatSpec, **environ: str) -> Any:
@@ -84,16 +87,16 @@ def http(status: int, **headers: str) -> ModelHTTPError:
 )
 def test_errors_become_the_kind_that_they_are(error: AgentRunError, first: bool, kind: type):
     """R2: what passes is tried again, what does not is not, and limits cost no attempt."""
-    assert type(explained(error, first=first)) is kind
+    assert type(explained(error, spec=TINY, first=first)) is kind
 
 
 def test_a_servers_wish_is_kept():
     """A short `Retry-After` delays the next attempt, a long one is the length of the wait, and a
     senseless one is cut to reason.
     """
-    short = explained(http(429, **{"Retry-After": str(int(LONG_WAIT))}), first=True)
-    long = explained(http(429, **{"Retry-After": "7200"}), first=True)
-    absurd = explained(http(429, **{"Retry-After": "99999999999"}), first=True)
+    short = explained(http(429, **{"Retry-After": str(int(LONG_WAIT))}), spec=TINY, first=True)
+    long = explained(http(429, **{"Retry-After": "7200"}), spec=TINY, first=True)
+    absurd = explained(http(429, **{"Retry-After": "99999999999"}), spec=TINY, first=True)
     assert isinstance(short, TransientError)
     assert isinstance(long, UsageLimitError)
     assert isinstance(absurd, UsageLimitError)
@@ -149,6 +152,7 @@ def test_a_missing_library_is_one_line(tmp_path: Path, monkeypatch: pytest.Monke
     with pytest.raises(PermanentError) as refused:
         ChatAgent(ChatSpec(model="openai:m")).work(assignment(tmp_path))
     assert str(refused.value) == MISSING
+    assert no_model(ChatSpec(model="openai:m")) == ("type", MISSING)
 
 
 def test_importing_agents_does_not_import_models():

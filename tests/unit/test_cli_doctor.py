@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from vibe_tasks.cli.doctor import file_system
+from vibe_tasks.cli.waiting import Unserved
 from vibe_tasks.cli.workers import registry
 
 MOUNTS = """\
@@ -53,3 +54,11 @@ def test_a_silent_worker_is_lost() -> None:
         ("b", "lost", ["qa"]),
         ("c", "offline", ["qa"]),
     ]
+
+
+@pytest.mark.parametrize(("lane", "again"), [("code", True), ("control", False)])
+def test_a_plan_that_has_ended_is_not_run_again_for_its_messages(lane: str, again: bool) -> None:
+    """Those of the lane `control` are delivered by any stack; a plan's own work by either."""
+    mend = Unserved(lane=lane, due=1, seconds=1.0).mend(embedded=True)
+    assert " up" in mend
+    assert ("run of the plan again" in mend) is again

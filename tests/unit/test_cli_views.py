@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from vibe_tasks.cli.live import draw, stage, timing
+from vibe_tasks.cli.live import detail, draw, stage, timing
 from vibe_tasks.cli.plain import told
 from vibe_tasks.cli.printing import one_line, short_id, span
 from vibe_tasks.pipeline import TaskStatus
@@ -80,7 +80,8 @@ def test_the_head_counts() -> None:
         ({"kind": "fix", "fix_round": 1}, ("fix 1", "1.0 s")),
         ({"job_status": "pending", "attempt": 0}, ("dev", "queued")),
         ({"job_status": "pending", "wait": 4.0}, ("dev", "again in 4.0 s")),
-        ({"kind": "deploy", "job_status": "blocked"}, ("approval", "queued")),
+        ({"kind": "deploy", "job_status": "blocked"}, ("approval", "waits")),
+        ({"job_status": "blocked"}, ("waits for you", "waits")),
         ({"kind": "review", "seats": 3, "votes": 1}, ("review, 1 of 3 voted", "1.0 s")),
         ({"status": "dead"}, ("dead", "")),
     ],
@@ -88,6 +89,13 @@ def test_the_head_counts() -> None:
 def test_a_task_says_where_it_stands(fields: dict[str, object], words: tuple[str, str]) -> None:
     """Stage, attempt and time, as the table of `vibe plans show` has them too."""
     assert (stage(task(**fields)), timing(task(**fields))) == words
+
+
+def test_a_change_from_the_cache_is_told() -> None:
+    """Once it is committed, and not in place of an error."""
+    assert detail(task(reused=True)) == "Store items", "a fix under way is another change"
+    assert detail(task(reused=True, kind="qa")) == "committed (used again): Store items"
+    assert detail(task(reused=True, kind="qa", job_error="no")) == "no"
 
 
 @pytest.mark.parametrize(
@@ -105,6 +113,11 @@ def test_a_task_says_where_it_stands(fields: dict[str, object], words: tuple[str
         (News(at=0, task="a", event="QA_FAILED", why="tests"), "qa failed: tests"),
         (News(at=0, task="a", kind="review", before="processing", status="failed", attempt=2,
               why="no verdict"), "review, attempt 2 failed: no verdict"),
+        (News(at=0, task="a", kind="review", before="pending", status="processing", attempt=1,
+              agent="r1"), "review by r1 started"),
+        (News(at=0, task="a", event="FILE_COMPLETED"), "committed"),
+        (News(at=0, task="a", event="FILE_COMPLETED", why="used again"),
+         "committed (used again)"),
         (News(at=0, task="a", event="QA_DEGRADED", why="2 of 3"), "qa degraded: 2 of 3"),
         (News(at=0, task="a", event="DEPLOYED"), "deployed"),
         (News(at=0, task="a", event="SOMETHING_NEW"), ""),

@@ -29,8 +29,10 @@ def test_what_cannot_pass_is_not(error: BaseException) -> None:
 
 
 def test_an_error_is_described_by_type_and_message() -> None:
-    """One without a message is named by its type alone."""
+    """One without a message is named by its type alone, and ours by what it says."""
     assert describe(ValueError("boom")) == "ValueError: boom"
+    assert describe(TransientError("the server is away")) == "the server is away"
+    assert describe(PermanentError("")) == "PermanentError"
     assert describe(KeyboardInterrupt()) == "KeyboardInterrupt"
 
 

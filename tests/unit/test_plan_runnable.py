@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from vibe_tasks.agents.chat import MISSING
 from vibe_tasks.errors import PlanError
-from vibe_tasks.flow.plan_source import on_path, read_plan
+from vibe_tasks.flow.plan_source import no_model, on_path, read_plan
 
 HEAD = """\
 version: 1
@@ -17,7 +16,9 @@ agent: mine
 agents:
   mine: {type: command, argv: ["true"]}
   known: {type: command, preset: claude}
-  model: {type: chat, model: m}
+  model: {type: chat, model: qwen}
+  nobody: {type: chat, model: "nobody:qwen"}
+  keyless: {type: chat, model: "openai:qwen", api_key_env: NO_SUCH_KEY}
   lost: {type: command, argv: [nosuchprogram, x]}
   own: {type: command, argv: [./nosuchprogram]}
   beside: {type: command, argv: ["{plan_dir}", x]}
@@ -38,8 +39,10 @@ def written(folder: Path, text: str) -> Path:
     ("agent", "line", "key", "word"),
     [
         ("known", 6, "agents.known.preset", "no program 'claude' on the PATH"),
-        ("model", 7, "agents.model.type", "chat agents need the extra"),
-        ("lost", 8, "agents.lost.argv[0]", "no program 'nosuchprogram' on the PATH"),
+        ("model", 7, "agents.model.model", "must be provider:model, got 'qwen'"),
+        ("nobody", 8, "agents.nobody.model", "Unknown provider: nobody"),
+        ("keyless", 9, "agents.keyless.api_key_env", "variable NO_SUCH_KEY with the key is not"),
+        ("lost", 10, "agents.lost.argv[0]", "no program 'nosuchprogram' on the PATH"),
     ],
 )
 def test_an_agent_that_cannot_be_run_is_refused_where_it_stands(
@@ -49,7 +52,7 @@ def test_an_agent_that_cannot_be_run_is_refused_where_it_stands(
     path = written(tmp_path, HEAD)
     assert read_plan(path, has_program=on_path).agent == "mine"
     with pytest.raises(PlanError, match=word) as caught:
-        read_plan(path, agent=agent, has_program=on_path, no_chat=lambda: MISSING)
+        read_plan(path, agent=agent, has_program=on_path, no_chat=no_model)
     assert (caught.value.line, caught.value.key) == (line, key)
     assert str(caught.value).startswith(f"{path}:{line}: {key}: ")
 
@@ -69,7 +72,7 @@ def test_reviewers_must_be_there_too(tmp_path: Path) -> None:
     path = written(tmp_path, HEAD + "qa:\n  reviewers: [mine, lost]\n")
     with pytest.raises(PlanError, match="no program 'nosuchprogram'") as caught:
         read_plan(path, has_program=on_path)
-    assert (caught.value.line, caught.value.key) == (8, "agents.lost.argv[0]")
+    assert (caught.value.line, caught.value.key) == (10, "agents.lost.argv[0]")
 
 
 @pytest.mark.parametrize("agent", ["own", "beside", "lost"])

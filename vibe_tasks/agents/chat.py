@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 
 from vibe_tasks.agents.agent import Answer, Assignment
+from vibe_tasks.agents.endpoint import COMPATIBLE, NO_KEY
 from vibe_tasks.agents.preset_agent import JITTER, middle
 from vibe_tasks.errors import PermanentError, UsageLimitError
 from vibe_tasks.plan import ChatSpec
@@ -24,6 +25,28 @@ MISSING = "chat agents need the extra `llm`: pip install 'vibe-tasks[llm]'"
 def is_installed() -> bool:
     """Whether the library that talks to models is there; it is not imported."""
     return find_spec("pydantic_ai") is not None
+
+
+def unusable(spec: ChatSpec, environ: Mapping[str, str]) -> tuple[str, str] | None:
+    """The key of the description that no agent here could do with, and why in one line.
+
+    The library is asked only about a provider that may be none: that takes it two seconds.
+
+    Args:
+        spec: The agent's description.
+        environ: Where its key is looked up.
+    """
+    if not is_installed():
+        return "type", MISSING
+    if spec.api_key_env is not None and not environ.get(spec.api_key_env, "").strip():
+        return "api_key_env", NO_KEY.format(spec.api_key_env)
+    provider = spec.model.partition(":")[0]
+    if provider in COMPATIBLE:
+        return None
+    from vibe_tasks.agents.chat_model import no_provider  # noqa: PLC0415 - see above
+
+    why = no_provider(provider)
+    return None if why is None else ("model", why)
 
 
 @dataclass(frozen=True, slots=True)

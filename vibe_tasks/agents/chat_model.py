@@ -9,6 +9,7 @@ the key that the plan names and no other, so that a key for OpenAI never reaches
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, get_args, get_type_hints
 
@@ -17,6 +18,7 @@ from pydantic_ai.exceptions import (
     AgentRunError,
     ModelAPIError,
     ModelAuthenticationError,
+    ModelConnectionError,
     ModelNotFoundError,
     ModelQuotaExceededError,
     ModelRequestRejectedError,
@@ -27,6 +29,7 @@ from pydantic_ai.models import Model, create_async_httpx2_client, infer_model
 from pydantic_ai.profiles.openai import OpenAIModelProfile
 from pydantic_ai.providers import Provider, infer_provider_class
 
+from vibe_tasks.agents.endpoint import COMPATIBLE, NO_KEY, where
 from vibe_tasks.agents.usage_limit import UNKNOWN_WAIT, bounded_wait
 from vibe_tasks.errors import PermanentError, TransientError, UsageLimitError, VibeError
 from vibe_tasks.failures import bounded
@@ -40,7 +43,7 @@ LONG_WAIT = 60.0
 """Seconds: a `Retry-After` above this is a usage limit, for which the job waits without losing a
 retry; a shorter one is a failed attempt that is tried again then."""
 
-NO_KEY = "none"
+DUMMY_KEY = "none"
 """What a server given by `base_url` gets as its key where the plan names none."""
 
 LONGEST_COMPLAINT = 1_500
@@ -64,13 +67,13 @@ def build_model(spec: ChatSpec, environ: Mapping[str, str], client: httpx2.Async
         raise PermanentError(f"model {spec.model!r} must be like provider:model")
     key = _key(spec, environ)
     try:
-        if spec.base_url is not None and provider in {"openai", "openai-chat"}:
+        if spec.base_url is not None and provider in COMPATIBLE:
             return _compatible(name, spec.base_url, key, client)
         if spec.base_url is not None:
             return infer_model(
                 spec.model,
                 lambda asked: _provider(
-                    asked, client, base_url=spec.base_url, api_key=key or NO_KEY
+                    asked, client, base_url=spec.base_url, api_key=key or DUMMY_KEY
                 ),
             )
         if key is not None:
@@ -83,15 +86,26 @@ def build_model(spec: ChatSpec, environ: Mapping[str, str], client: httpx2.Async
         raise PermanentError(f"model {spec.model} cannot be used: {said}") from error
 
 
-def explained(error: AgentRunError, *, first: bool) -> VibeError:
+def no_provider(provider: str) -> str | None:
+    """Why models of this provider cannot be used here, in one line; None: they can."""
+    try:
+        infer_provider_class(provider)
+    except (UserError, ImportError, ValueError) as error:
+        return str(error).split("\n", 1)[0][:LONGEST_COMPLAINT]
+    return None
+
+
+def explained(error: AgentRunError, *, spec: ChatSpec, first: bool) -> VibeError:
     """What the end of a conversation means for the job.
 
     Args:
         error: Why it ended.
+        spec: The agent's description; the text names its model and address.
         first: Whether the model had not answered once: a request that is refused then is refused
             each time, later ones depend on what the model itself said.
     """
-    text = bounded(str(error), longest=LONGEST_COMPLAINT)
+    said = _reason(error) if isinstance(error, ModelConnectionError) else str(error)
+    text = f"{where(spec)}: {bounded(said, longest=LONGEST_COMPLAINT)}"
     if isinstance(error, UsageLimitExceeded):
         return TransientError("the model did not come to an end within max_turns")
     if not isinstance(error, ModelAPIError):
@@ -107,12 +121,23 @@ def explained(error: AgentRunError, *, first: bool) -> VibeError:
     return TransientError(text, retry_after=wait)
 
 
+def _reason(error: BaseException) -> str:
+    """Why there was no connection, which the libraries tell in the causes of their errors."""
+    first, cause = str(error).rstrip("."), error
+    while (further := cause.__cause__ or cause.__context__) is not None:
+        cause = further
+        if isinstance(cause, OSError) and cause.errno is not None:
+            known = os.strerror(cause.errno) if cause.errno > 0 else str(cause.strerror)
+            return known[:1].lower() + known[1:]
+    return first
+
+
 def _key(spec: ChatSpec, environ: Mapping[str, str]) -> str | None:
     if spec.api_key_env is None:
         return None
     key = environ.get(spec.api_key_env, "").strip()
     if not key:
-        raise PermanentError(f"the environment variable {spec.api_key_env} with the key is not set")
+        raise PermanentError(NO_KEY.format(spec.api_key_env))
     return key
 
 
@@ -125,7 +150,7 @@ def _compatible(name: str, base_url: str, key: str | None, client: httpx2.AsyncC
     provider = OpenAICompatibleProvider(
         "openai-compatible",
         base_url=base_url,
-        api_key=key or NO_KEY,
+        api_key=key or DUMMY_KEY,
         http_client=client,
         # A stream that ends without one was cut, however politely the connection was closed.
         profile=OpenAIModelProfile(openai_chat_streaming_requires_finish_reason=True),

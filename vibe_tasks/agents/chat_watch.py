@@ -103,7 +103,7 @@ class Watch:
                 self._tell("tool", f"{event.part.tool_name} {event.part.args_as_json_str()}")
             elif isinstance(event, FunctionToolResultEvent):
                 self._at_work -= 1
-                self._note("answer", event.part.model_response_str())
+                self.note("answer", event.part.model_response_str())
         self._use()
 
     def _pause(self) -> float:
@@ -141,12 +141,12 @@ class Watch:
 
     def _tell(self, kind: str, said: str) -> None:
         if said.strip():
-            self._note(kind, said)
+            self.note(kind, said)
             event = AgentEvent(kind=kind, text=bounded(said, longest=LONGEST_EVENT))
             self._assignment.attendant.heard(event)
 
-    def _note(self, kind: str, said: str) -> None:
-        """Add it to the log, as long as there is room."""
+    def note(self, kind: str, said: str) -> None:
+        """Add it to the log of the conversation, as long as there is room."""
         log: Path = self._assignment.scratch / "agent.log"
         with log.open("a", encoding="utf-8", errors="replace") as file:
             if file.tell() < LARGEST_LOG:

@@ -25,7 +25,8 @@ from vibe_tasks.agents.chat_tools import Tools
 from vibe_tasks.agents.chat_watch import Watch
 from vibe_tasks.agents.checking import Checking
 from vibe_tasks.agents.confined import Confined
-from vibe_tasks.errors import PermanentError, TransientError
+from vibe_tasks.agents.endpoint import where
+from vibe_tasks.errors import PermanentError, TransientError, VibeError
 from vibe_tasks.failures import bounded
 from vibe_tasks.plan import ChatSpec
 
@@ -97,6 +98,18 @@ async def converse(spec: ChatSpec, assignment: Assignment, environ: Mapping[str,
         StoppedError: The attendant had a reason to end it.
     """
     watch = Watch(assignment, spec.price)
+    watch.note("model", where(spec))
+    watch.note("prompt", assignment.full_prompt)
+    try:
+        return await _converse(spec, assignment, environ, watch)
+    except VibeError as error:
+        watch.note("end", str(error))
+        raise
+
+
+async def _converse(
+    spec: ChatSpec, assignment: Assignment, environ: Mapping[str, str], watch: Watch
+) -> Answer:
     # The library leaves a tool's thread alone when it ends early; we wait for ours.
     with ThreadPoolExecutor(1, "vibe-tool") as threads:
         async with bounded_client() as client, _agent(
@@ -113,7 +126,8 @@ async def converse(spec: ChatSpec, assignment: Assignment, environ: Mapping[str,
             try:
                 result = await watch.over(run)
             except AgentRunError as error:
-                raise explained(error, first=watch.usage.requests == 0) from error
+                first = watch.usage.requests == 0
+                raise explained(error, spec=spec, first=first) from error
             except UserError as error:
                 raise PermanentError(f"model {spec.model} cannot be used: {error}") from error
             except MISREAD as error:

@@ -48,7 +48,7 @@ _PERMANENT = re.compile(
     """,
     re.IGNORECASE | re.VERBOSE,
 )
-_LIMITS = frozenset({"cpu", "memory", "processes", "output"})
+_LIMITS = frozenset({"cpu", "memory", "processes", "output", "file_size"})
 _COMMANDS = ("/", "!")  # at the beginning these programs take for commands of theirs
 _BUSY = re.compile(r"\b429\b|\b529\b|rate.?limit|overloaded", re.IGNORECASE)
 
@@ -154,7 +154,8 @@ class PresetAgent:
         if meaning is not None or _PERMANENT.search(own):
             raise PermanentError(f"{text} ({meaning})" if meaning else text)
         if told.error:
-            text = f"{text} ({finished.why})" if finished.exit_code is None else text
+            if finished.exit_code is None:
+                text = f"{self.preset.name} {finished.why}: {said}"
             raise TransientError(text, retry_after=span_of(said) if _BUSY.search(said) else None)
         if finished.exit_code is None:
             text = f"{self.preset.name} {finished.why}: {said}".rstrip(": ")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import isfinite
 from typing import Any
 
@@ -49,6 +50,10 @@ def budget(
         return
     _print(found)
     if limits:
+        scope, name = ("task", task) if task else ("agent", agent) if agent else ("plan", None)
+        for account in found.accounts:
+            if account.budget.scope == scope and name in {None, account.budget.name}:
+                _print_low(account, limits)
         click.echo(f"{counted(len(started), 'job')} {'goes' if len(started) == 1 else 'go'} on")
 
 
@@ -66,11 +71,8 @@ def _limit(name: str, text: str) -> Any:
 
 
 def _print(found: Accounts) -> None:
-    print_table(
-        ("BUDGET OF", "USD USED", "LEFT", "TOKENS USED", "LEFT", "SECONDS USED", "LEFT"),
-        [_row(each) for each in found.accounts],
-        empty="no budgets",
-    )
+    rows = [row for each in found.accounts for row in _rows(each)]
+    print_table(("BUDGET OF", "UNIT", "USED", "LIMIT", "LEFT"), rows, empty="no budgets")
     used = found.spent
     click.echo(
         f"used in all: {used.usd:.2f} USD, {used.tokens} tokens, {used.seconds:.0f} seconds "
@@ -80,15 +82,25 @@ def _print(found: Accounts) -> None:
         click.echo(f"waiting: job {short_id(job['id'])} of {job['task_id']}: {job['error']}")
 
 
-def _row(account: Account) -> tuple[Any, ...]:
+def _rows(account: Account) -> list[tuple[str, ...]]:
+    """One for each limit."""
     values = account.to_json()
-    cells = [
-        _amount(unit, values[what][unit])
+    whose = f"{account.budget.scope} {account.budget.name}"
+    return [
+        (whose, unit, *(_amount(unit, values[what][unit]) for what in ("used", "limit", "left")))
         for unit in UNITS
-        for what in ("used", "left")
-    ]  # fmt: skip
-    return (f"{account.budget.scope} {account.budget.name}", *cells)
+        if values["limit"][unit] is not None
+    ]
 
 
-def _amount(unit: str, value: float | None) -> str | None:
-    return None if value is None else f"{value:.{2 if unit == 'usd' else 0}f}"
+def _print_low(account: Account, limits: Mapping[str, Any]) -> None:
+    """Say which of the limits that were set let nothing go on."""
+    for unit in account.budget.over(account.spent):
+        if unit in limits:
+            used = getattr(account.spent, unit)
+            how = "still below what is used" if limits[unit] < used else "just what is used"
+            click.echo(f"--{unit} {_amount(unit, limits[unit])} is {how}: {_amount(unit, used)}")
+
+
+def _amount(unit: str, value: float) -> str:
+    return f"{value:.{2 if unit == 'usd' else 0}f}"

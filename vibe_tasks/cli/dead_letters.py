@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import click
 
 from vibe_tasks.cli.commands import Group
-from vibe_tasks.cli.jobs import known, limit_option, listed, retried, tell, what
+from vibe_tasks.cli.jobs import do_each, known, limit_option, listed, retry_now, what
 from vibe_tasks.cli.ledger import look_into_ledger, place
 from vibe_tasks.cli.printing import (
     json_option,
@@ -21,7 +24,7 @@ from vibe_tasks.flow import control
 from vibe_tasks.flow.report import last_words
 from vibe_tasks.store import job_rows
 from vibe_tasks.store.engine import Database
-from vibe_tasks.store.watching import whole_job_id, workers_online
+from vibe_tasks.store.watching import workers_online
 from vibe_tasks.tasks import resources
 
 ALL = 100_000
@@ -72,11 +75,10 @@ def retry(job_ids: tuple[str, ...], every: bool, as_json: bool) -> None:
     """
     with look_into_ledger() as ledger:
         chosen = _chosen(ledger, job_ids, every)
-        done = [retried(ledger, _dead(ledger, job_id)) for job_id in chosen]
+        done = do_each("retried", chosen, lambda job_id: retry_now(ledger, job_id), as_json=as_json)
         lease = resources.settings().lease_seconds
         with ledger.read() as connection:
             working = workers_online(connection, lease=lease)
-    tell("retried", done, as_json=as_json)
     if done and not working and not as_json:
         note(
             f"no worker is online: they wait for `{program()} up`, "
@@ -90,28 +92,24 @@ def retry(job_ids: tuple[str, ...], every: bool, as_json: bool) -> None:
 @json_option
 def discard(job_ids: tuple[str, ...], every: bool, as_json: bool) -> None:
     """Take dead letters off the list; the jobs and their history stay in the ledger."""
-    done = []
     with look_into_ledger() as ledger:
-        for job_id in _chosen(ledger, job_ids, every):
-            whole = known(ledger, job_id)
-            control.discard_job(ledger, whole)
-            done.append(whole)
-    tell("discarded", done, as_json=as_json)
+        chosen = _chosen(ledger, job_ids, every)
+        do_each(
+            "discarded", chosen, lambda job_id: control.discard_job(ledger, job_id),
+            as_json=as_json,
+        )  # fmt: skip
 
 
-def _chosen(ledger: Database, job_ids: tuple[str, ...], every: bool) -> tuple[str, ...]:
+def _chosen(ledger: Database, job_ids: tuple[str, ...], every: bool) -> list[str]:
     if bool(job_ids) == every:
         raise click.UsageError("give one or more ids, or --all")
     if not every:
-        return job_ids
+        return known(ledger, job_ids, refuse=_refuse)
     with ledger.read() as connection:
-        return tuple(row["id"] for row in job_rows.list_jobs(connection, dead=True, limit=ALL))
+        return [row["id"] for row in job_rows.list_jobs(connection, dead=True, limit=ALL)]
 
 
-def _dead(ledger: Database, text: str) -> str:
-    """The id of this dead letter; `vibe jobs retry` takes cancelled jobs too."""
-    with ledger.read() as connection:
-        row = job_rows.find_job(connection, whole_job_id(connection, text))
+def _refuse(row: Mapping[str, Any]) -> None:
+    """Only dead letters; `vibe jobs retry` takes cancelled jobs too."""
     if row["dead_at"] is None:
         raise IllegalMoveError(f"job {row['id']} is {row['status']} and no dead letter")
-    return str(row["id"])

@@ -58,7 +58,8 @@ def doctor(ctx: click.Context, agents: bool, as_json: bool) -> None:
     else:
         width = max(11, *(len(each.check) for each in findings))
         for each in findings:
-            sign = "BAD " if not each.ok else "warn" if each.mend else "ok  "
+            fine = "ok  " if each.there else "-   "
+            sign = "BAD " if not each.ok else "warn" if each.mend else fine
             click.echo(f"{sign} {each.check:<{width}} {each.text}")
             if each.mend:
                 click.echo(f"     {'':<{width}} mend: {each.mend}")
@@ -107,7 +108,7 @@ def sandbox() -> Finding:
     """Whether programs can be confined here; only plans that ask for it need that."""
     reason = unavailable()
     text = "bubblewrap works" if reason is None else f"none: {reason}; `sandbox: strict` is refused"
-    return Finding(check="sandbox", ok=True, text=text)
+    return Finding(check="sandbox", ok=True, text=text, there=reason is None)
 
 
 def home() -> Finding:

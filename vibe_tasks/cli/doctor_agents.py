@@ -29,7 +29,7 @@ def known_agents() -> Iterator[Finding]:
     for preset in PRESETS.values():
         check = f"agent {preset.name}"
         if not on_path(preset.name):
-            yield Finding(check=check, ok=True, text="not installed")
+            yield Finding(check=check, ok=True, text="not installed", there=False)
             continue
         try:
             yield _answered(preset, check, _probed(preset))
@@ -38,7 +38,8 @@ def known_agents() -> Iterator[Finding]:
     if is_installed():
         yield Finding(check="agent chat", ok=True, text="installed")
     else:
-        yield Finding(check="agent chat", ok=True, text=f"not installed: {MISSING}")
+        text = f"not installed: {MISSING}"
+        yield Finding(check="agent chat", ok=True, text=text, there=False)
 
 
 def _answered(preset: Preset, check: str, finished: Finished) -> Finding:

@@ -14,9 +14,11 @@ class Finding:
         ok: Whether it is as it must be.
         text: What was found.
         mend: What to do about it; with `ok` this is a warning, empty where nothing is wrong.
+        there: Whether there is such a thing here; with `ok` nothing needs it.
     """
 
     check: str
     ok: bool
     text: str
     mend: str = ""
+    there: bool = True

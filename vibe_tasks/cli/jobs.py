@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import click
 
+from vibe_tasks.cli.asking import why_blocked
 from vibe_tasks.cli.commands import Group
 from vibe_tasks.cli.ledger import look_into_ledger, place
 from vibe_tasks.cli.printing import (
@@ -18,14 +19,15 @@ from vibe_tasks.cli.printing import (
     print_table,
     short_id,
 )
+from vibe_tasks.cli.seats import print_seats, seats_told
+from vibe_tasks.errors import IllegalMoveError
 from vibe_tasks.flow import control
 from vibe_tasks.flow.workplace import attempt_folder
-from vibe_tasks.jobs import JobStatus
+from vibe_tasks.jobs import MOVES, JobStatus
 from vibe_tasks.priority import Priority
 from vibe_tasks.store import job_rows, lane_list, outbox, plans, workers
 from vibe_tasks.store.engine import Database, Transaction
 from vibe_tasks.store.history import history_of
-from vibe_tasks.store.watching import whole_job_id
 from vibe_tasks.tasks import resources
 
 LISTED = (
@@ -103,11 +105,15 @@ def list_(plan: str | None, limit: int, before: int | None, as_json: bool, **cho
 @click.argument("job_id", metavar="ID")
 @json_option
 def show(job_id: str, as_json: bool) -> None:
-    """Show a job with its whole history, the errors of each attempt included."""
+    """Show a job with its whole history, the errors of each attempt included.
+
+    Of a qa job also its reviewers, and what became of each one's vote.
+    """
     with look_into_ledger() as ledger:
         with ledger.read() as connection:
-            row = job_rows.find_job(connection, whole_job_id(connection, job_id))
+            row = job_rows.find_job(connection, job_rows.whole_job_id(connection, job_id))
             waits = why_it_waits(connection, row)
+            seats = seats_told(connection, row)
         history = history_of(ledger, row["id"])
     logs = [
         str(folder)
@@ -115,9 +121,11 @@ def show(job_id: str, as_json: bool) -> None:
         if (folder := attempt_folder(resources.home(), row["id"], number)).is_dir()
     ]
     if as_json:
-        print_json({**row, "waits": waits, "history": history, "logs": logs})
+        reviews = {"reviews": seats} if seats else {}
+        print_json({**row, "waits": waits, **reviews, "history": history, "logs": logs})
         return
     _print_job(row, waits)
+    print_seats(seats)
     click.echo("history")
     for each in history:
         attempt = f"attempt {each['attempt']}" if each["attempt"] else ""
@@ -135,8 +143,8 @@ def show(job_id: str, as_json: bool) -> None:
 def retry(job_ids: tuple[str, ...], as_json: bool) -> None:
     """Give failed or cancelled jobs all their attempts back."""
     with look_into_ledger() as ledger:
-        done = [retried(ledger, job_id) for job_id in job_ids]
-    tell("retried", done, as_json=as_json)
+        whole = known(ledger, job_ids, refuse=_refuse_retry)
+        do_each("retried", whole, lambda job_id: retry_now(ledger, job_id), as_json=as_json)
 
 
 @jobs.command(example='vibe jobs cancel 1b9d6bcd --reason "wrong branch"')
@@ -148,37 +156,76 @@ def cancel(job_ids: tuple[str, ...], reason: str, as_json: bool) -> None:
 
     The task of a plan ends with its job, and the tasks that need it are blocked.
     """
-    done = []
     with look_into_ledger() as ledger:
-        for job_id in job_ids:
-            whole = known(ledger, job_id)
-            control.cancel_job(ledger, whole, reason)
-            done.append(whole)
-    tell("cancelled", done, as_json=as_json)
+        whole = known(ledger, job_ids, refuse=_refuse_cancel)
+        do_each(
+            "cancelled", whole, lambda job_id: control.cancel_job(ledger, job_id, reason),
+            as_json=as_json,
+        )  # fmt: skip
 
 
-def known(ledger: Database, text: str) -> str:
-    """The whole id of the job whose id begins like this.
+def known(
+    ledger: Database, texts: Iterable[str], *, refuse: Callable[[Mapping[str, Any]], None]
+) -> list[str]:
+    """The whole ids of the jobs whose ids begin like these, each once. All are looked at before
+    anything is done to one.
+
+    Args:
+        ledger: The ledger.
+        texts: The beginnings.
+        refuse: Raises where a job, its row, is not as it must be.
 
     Raises:
-        UnknownJobError: There is none, or more than one.
+        UnknownJobError: There is none, or more than one, for one of them.
+        IllegalMoveError: One of them is not as it must be.
     """
     with ledger.read() as connection:
-        return whole_job_id(connection, text)
+        ids = [job_rows.whole_job_id(connection, text) for text in texts]
+        rows = [job_rows.find_job(connection, job_id) for job_id in dict.fromkeys(ids)]
+    for row in rows:
+        refuse(row)
+    return [str(row["id"]) for row in rows]
 
 
-def retried(ledger: Database, text: str) -> str:
-    """Retry this job by hand; its whole id. The dispatcher sends what follows.
+def retry_now(ledger: Database, job_id: str) -> None:
+    """Retry this job by hand. The dispatcher sends what follows.
 
     Raises:
-        UnknownJobError: There is none, or more than one.
+        UnknownJobError: There is none.
         IllegalMoveError: It has not failed.
     """
-    job_id = known(ledger, text)
     following = control.retry_job(ledger, job_id)
     with ledger.begin() as connection:
         outbox.give_back(connection, [each.id for each in following])
-    return job_id
+
+
+def do_each(
+    done: str, job_ids: Sequence[str], act: Callable[[str], None], *, as_json: bool
+) -> list[str]:
+    """Do this to each job and say at once that it is done; the jobs. Where one is refused after
+    all, because it has changed meanwhile, what was done before it has been said.
+    """
+    told: list[str] = []
+    try:
+        for job_id in job_ids:
+            act(job_id)
+            told.append(job_id)
+            if not as_json:
+                click.echo(f"{done} {short_id(job_id)}")
+    finally:
+        if as_json and (told or not job_ids):
+            print_json({done: told})
+    return told
+
+
+def _refuse_cancel(row: Mapping[str, Any]) -> None:
+    if JobStatus.CANCELLED not in MOVES[row["status"]]:
+        raise IllegalMoveError(f"job {row['id']} is {row['status']} and cannot become cancelled")
+
+
+def _refuse_retry(row: Mapping[str, Any]) -> None:
+    if row["dead_at"] is None and row["status"] not in {JobStatus.FAILED, JobStatus.CANCELLED}:
+        raise IllegalMoveError(f"job {row['id']} is {row['status']} and cannot become pending")
 
 
 def listed(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -190,24 +237,19 @@ def what(row: Mapping[str, Any]) -> str:
     """What a job does, in few words: of a plan the task, else the function's name."""
     if row["task_id"] is None:
         return str(row["name"])
-    again = f" {row['round']}" if row["kind"] == "fix" else ""
-    return f"{row['plan_id'].rpartition('-')[0]}/{row['task_id']} {row['kind']}{again}"
-
-
-def tell(done: str, job_ids: list[str], *, as_json: bool) -> None:
-    """Say what was done to which jobs."""
-    if as_json:
-        print_json({done: job_ids})
-        return
-    for job_id in job_ids:
-        click.echo(f"{done} {short_id(job_id)}")
+    more = ""
+    if row["kind"] == "fix":
+        more = f" {row['round']}"
+    elif row["kind"] == "review":
+        more = f" ({row['args']['kwargs']['agent']})"
+    return f"{row['plan_id'].rpartition('-')[0]}/{row['task_id']} {row['kind']}{more}"
 
 
 def why_it_waits(connection: Transaction, row: Mapping[str, Any]) -> str | None:
     """What a job waits for that has not ended and does not run; None where it waits for nothing."""
     match row["status"]:
         case JobStatus.BLOCKED:
-            return "for other work, or for an approval"
+            return why_blocked(connection, row)
         case JobStatus.PENDING if row["backoff_until"] is not None:
             return f"until {moment(row['backoff_until'])}"
         case JobStatus.PENDING:

@@ -69,6 +69,10 @@ class LiveView:
         """Print a line above the view."""
         self._console.print(Text(text))
 
+    def ask(self, text: str) -> None:
+        """Print a line above the view."""
+        self.say(text)
+
     def __enter__(self) -> Self:
         self._live.start()
         return self
@@ -139,13 +143,18 @@ def timing(task: TaskView) -> str:
         return span(task.elapsed or 0.0)
     if task.wait is not None:
         return f"again in {span(task.wait)}"
-    return "queued"
+    return "waits" if task.job_status == JobStatus.BLOCKED else "queued"
 
 
 def detail(task: TaskView) -> str:
-    """The error that it met, else what it is about."""
+    """The error that it met, else what it is about, and whether its change came from the cache."""
     error = task.error or (task.job_error if task.status == TaskStatus.RUNNING else None)
-    return one_line(error or task.title)
+    if error:
+        return one_line(error)
+    if task.reused and task.kind not in {JobKind.DEV, JobKind.FIX}:
+        about = f": {task.title}" if task.title else ""
+        return one_line(f"committed (used again){about}")
+    return one_line(task.title)
 
 
 def _head(name: str, board: Sequence[TaskView], elapsed: float) -> Text:

@@ -23,8 +23,7 @@ from vibe_tasks.cli.ledger import storage_trouble
 from vibe_tasks.cli.printing import json_option, moment, note, print_json, short_id
 from vibe_tasks.errors import InputError, LeaseLostError
 from vibe_tasks.jobs import Claim
-from vibe_tasks.store.job_rows import find_job
-from vibe_tasks.store.watching import whole_job_id
+from vibe_tasks.store.job_rows import find_job, whole_job_id
 from vibe_tasks.tasks.job_queue import LONGEST_LEASE, JobQueue
 
 REFUSED = 1

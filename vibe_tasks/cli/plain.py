@@ -50,9 +50,13 @@ class PlainView:
         """Print this line."""
         note(f"{clock(resources.wall_clock())} {text}")
 
+    def ask(self, text: str) -> None:
+        """Print this line."""
+        self.say(text)
+
 
 class QuietView:
-    """Nothing at all, for `--json` where nobody watches."""
+    """Nothing but what a person has to do, for `--json` where nobody watches."""
 
     def look(self, ledger: Database) -> None:
         """Show nothing."""
@@ -60,13 +64,21 @@ class QuietView:
     def say(self, text: str) -> None:
         """Say nothing."""
 
+    def ask(self, text: str) -> None:
+        """Print this line on standard error: without a person the plan would wait for ever."""
+        note(text)
+
 
 def told(news: News) -> str:
     """The news in words, empty for what is not worth a line."""
     if news.event is not None:
         words = EVENTS.get(EventType(news.event)) if news.event in set(EventType) else None
+        if words and news.why and news.event == EventType.FILE_COMPLETED:
+            return f"{words} ({one_line(news.why)})"
         return "" if words is None else _because(words, news.why)
     what = f"fix {news.round}" if news.kind == JobKind.FIX else news.kind
+    if news.agent:
+        what = f"{what} by {news.agent}"
     again = f", attempt {news.attempt}" if news.attempt > 1 else ""
     if news.status == JobStatus.PROCESSING:
         return f"{what} started{again}"

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from vibe_tasks.cli.approval import approve
+from vibe_tasks.cli.asking import asked, only_people
 from vibe_tasks.cli.budget import budget
 from vibe_tasks.cli.commands import Group
 from vibe_tasks.cli.jobs import limit_option
@@ -79,10 +80,14 @@ def show(plan: str, as_json: bool) -> None:
             board = plan_board(connection, found["id"])
             reasons = watching.priorities_of(connection, found["id"])
             working = bool(watching.workers_online(connection, lease=lease))
+            waits = asked(connection, found["id"], found["name"])
+            _, live = watching.plan_standing(connection, found["id"])
         report = report_of(ledger, found["id"])
     if as_json:
         tasks = [{**task, **reasons[task["id"]]} for task in report["tasks"]]
-        print_json({"id": found["id"], "workers_online": working, **report, "tasks": tasks})
+        print_json(
+            {"id": found["id"], "workers_online": working, "waits": waits, **report, "tasks": tasks}
+        )
         return
     print_table(
         ("TASK", "STAGE", "TIME", "FIXES", "JOB", "WHAT"),
@@ -101,8 +106,14 @@ def show(plan: str, as_json: bool) -> None:
     )
     click.echo()
     print_report(report, repo=found["repo"])
+    for line in waits:
+        click.echo(f"  waits   {line}")
     if found["status"] == "running" and not working:
-        click.echo(f"  idle    nobody works on it: no worker is online; {_go_on(found['source'])}")
+        # A worker that finds nothing to do until somebody answers would be no help yet.
+        then = "then " if waits and only_people(live) else ""
+        click.echo(
+            f"  idle    nobody works on it: no worker is online; {then}{_go_on(found['source'])}"
+        )
 
 
 @plans.command(example="vibe plans cancel todo-api")

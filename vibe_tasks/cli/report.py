@@ -17,9 +17,6 @@ from vibe_tasks.store.engine import Database
 from vibe_tasks.store.plans import plan_heading
 from vibe_tasks.tasks import resources
 
-MOST_NAMED = 5
-"""Dead letters that the line about mending them names."""
-
 MOST_DEAD = 20
 """Dead letters that are printed; the others are in `vibe dlq list`."""
 
@@ -65,6 +62,8 @@ def print_report(report: dict[str, Any], *, repo: str) -> None:
             f"  agents  {tokens['input']} tokens in, {tokens['output']} out, "
             f"{report['cost_usd']:.4f} USD"
         )
+    if hits := report["cache"]["hits"]:
+        click.echo(f"  cache   {hits} used again")
     if words := _votes(report):
         click.echo(f"  reviews {words}")
     _print_dead(report)
@@ -108,11 +107,11 @@ def _print_dead(report: dict[str, Any]) -> None:
         if ids:
             click.echo(f"  {outcome:<7} {one_line(', '.join(ids))}")
     if dead:
-        ids = [short_id(letter["job_id"]) for letter in dead[:MOST_NAMED]]
-        rest = "" if len(dead) <= MOST_NAMED else " …"
+        # All of them, however many: the line is there to be pasted.
+        ids = [short_id(letter["job_id"]) for letter in dead]
         click.echo(
             f"  why     {program()} jobs show {ids[0]}\n"
-            f"  mend    {program()} dlq retry {' '.join(ids)}{rest}\n"
+            f"  mend    {program()} dlq retry {' '.join(ids)}\n"
             f"          and run the plan again"
         )
 

@@ -29,7 +29,7 @@ from vibe_tasks.cli.servers import stack_answers
 from vibe_tasks.cli.telling import until_told
 from vibe_tasks.cli.watching import View, watch
 from vibe_tasks.errors import SettingsError
-from vibe_tasks.flow.plan_source import no_library, on_path, read_plan
+from vibe_tasks.flow.plan_source import no_model, on_path, read_plan
 from vibe_tasks.flow.submission import Prepared, Submission, prepare, submit_plan
 from vibe_tasks.masking import masked
 from vibe_tasks.store import outbox
@@ -78,7 +78,11 @@ workers_option = click.option(
 @click.option("--agent", metavar="NAME", help="The plan's agent to use where a task names none.")
 @workers_option
 @json_option
-@click.option("--fresh", is_flag=True, help="Start over; the old branch is kept as vibe/NAME.N.")
+@click.option(
+    "--fresh", is_flag=True,
+    help="Start over; the old branch is kept as vibe/NAME.N. Changes that are kept are used again, "
+    "but not after `vibe cache clear`, nor those of agents with `cache: false`.",
+)  # fmt: skip
 def run(
     plan: Path,
     agent: str | None,
@@ -91,6 +95,7 @@ def run(
     Starts broker, workers and dispatcher on this machine and stops them at the end, unless
     VIBE_BROKER_URL names a deployment or `vibe up` runs. An interrupted run goes on where it
     stopped when it is started again. The result is the branch vibe/NAME of the plan's repository.
+    What waits for a person is said on standard error, with --json too.
     """
     ctx = click.get_current_context()
     again = f"{program()} run {quote(str(plan))}" + (f" --agent {agent}" if agent else "")
@@ -128,7 +133,7 @@ def carry_out(wanted: Run) -> dict[str, Any]:
             agent=wanted.agent,
             has_program=on_path,
             no_sandbox=unavailable,
-            no_chat=no_library,
+            no_chat=no_model,
         )
         if ours
         else read_plan(wanted.source, agent=wanted.agent)

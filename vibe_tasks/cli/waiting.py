@@ -10,6 +10,7 @@ from vibe_tasks.cli.printing import counted, span
 from vibe_tasks.cli.program import program
 from vibe_tasks.jobs import LANES
 from vibe_tasks.store.stats import QueueStats
+from vibe_tasks.tasks.subscriptions import LANE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +40,8 @@ class Unserved:
         """
         if not embedded:
             return f"celery -A vibe_tasks worker -Q {self.lane}"
+        if self.lane == LANE:  # of messages about events, also of plans that have ended
+            return f"{program()} up"
         if self.lane in LANES:
             return f"{program()} up, or {program()} run of the plan again"
         return (

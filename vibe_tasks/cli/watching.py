@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
+from vibe_tasks.cli.asking import asked, only_people
 from vibe_tasks.cli.interruption import Interruption
 from vibe_tasks.cli.ledger import storage_trouble
-from vibe_tasks.cli.printing import counted
-from vibe_tasks.cli.program import program
 from vibe_tasks.errors import UnavailableError
-from vibe_tasks.pipeline import JobKind
 from vibe_tasks.store import watching, workers
 from vibe_tasks.store.engine import Database
 from vibe_tasks.tasks import resources
@@ -26,7 +24,11 @@ OUTAGE = 60.0
 """Seconds that the ledger may be away before we give up; the work itself does not need us."""
 
 UNSERVED = 5.0
-"""Seconds that a lane may be without a worker before we say so."""
+"""Seconds between two looks whether a lane is without a worker."""
+
+STARTING = 15.0
+"""Seconds that our own worker, or another that was started with us, may take to come: until then a
+lane without a worker is no news."""
 
 
 class View(Protocol):
@@ -37,6 +39,9 @@ class View(Protocol):
 
     def say(self, text: str) -> None:
         """Show a line that stays."""
+
+    def ask(self, text: str) -> None:
+        """Show what a person has to do, whatever else is left unsaid."""
 
 
 def watch(
@@ -98,8 +103,9 @@ class Hints:
         self._plan_id = plan_id
         self._name = name
         self._view = view
-        self._approvals = 0
-        self._lanes_at = resources.monotonic() + UNSERVED
+        self._asked: tuple[str, ...] = ()
+        self._live: Mapping[tuple[str, str], int] | None = None
+        self._lanes_at = resources.monotonic() + STARTING
         self._unserved: frozenset[str] = frozenset()
 
     def ended(self) -> bool:
@@ -109,19 +115,24 @@ class Hints:
         self._view.look(self._ledger)
         if status != "running":
             return True
-        waiting = live.get((JobKind.DEPLOY, "blocked"), 0)
-        if any(state != "blocked" for _, state in live):
-            waiting = 0
-        if waiting and waiting != self._approvals:
-            self._view.say(
-                f"{counted(waiting, 'task')} waiting for your approval: "
-                f"{program()} plans approve {self._name}"
-            )
-        self._approvals = waiting
-        if resources.monotonic() >= self._lanes_at:
+        due = resources.monotonic() >= self._lanes_at
+        if live != self._live or due:
+            self._look_for_asking(live)
+        if due:
             self._lanes_at = resources.monotonic() + UNSERVED
             self._look_at_lanes()
         return False
+
+    def _look_for_asking(self, live: Mapping[tuple[str, str], int]) -> None:
+        """Say what waits for a person: when nothing else is left to do, and where we begin."""
+        asking: tuple[str, ...] = ()
+        if self._live is None or only_people(live):
+            with self._ledger.read() as connection:
+                asking = asked(connection, self._plan_id, self._name)
+        for line in asking:
+            if line not in self._asked:
+                self._view.ask(line)
+        self._asked, self._live = asking, live
 
     def _look_at_lanes(self) -> None:
         lease = resources.settings().lease_seconds

@@ -15,6 +15,7 @@ from vibe_tasks.agents.agent import AgentEvent, Answer
 from vibe_tasks.errors import BudgetReachedError, LeaseLostError
 from vibe_tasks.failures import bounded
 from vibe_tasks.flow.workplace import Bench
+from vibe_tasks.masking import without
 from vibe_tasks.plan_specs import Price
 from vibe_tasks.store import events, jobs, usage
 from vibe_tasks.store.engine import DATABASE_ERRORS
@@ -89,6 +90,7 @@ class Attendance:
         agent: What the plan calls the agent.
         price: Of its tokens, where it does not tell the cost itself.
         stay: Called at each look at whether it may go on.
+        secrets: What it may know, and nobody is told.
     """
 
     def __init__(
@@ -98,7 +100,9 @@ class Attendance:
         agent: str,
         price: Price | None,
         stay: Callable[[], None] | None = None,
+        secrets: tuple[str, ...] = (),
     ) -> None:
+        self._secrets = secrets
         self._bench, self._agent, self._price, self._stay = bench, agent, price, stay
         self._clock = bench.place.monotonic
         self._began = self._clock()
@@ -195,7 +199,8 @@ class Attendance:
             self._waiting.popleft()
 
     def _row(self, event: AgentEvent) -> dict[str, Any]:
-        claim, text = self._bench.claim, bounded(event.text, longest=LONGEST_TEXT)
+        claim = self._bench.claim
+        text = bounded(without(event.text, self._secrets), longest=LONGEST_TEXT)
         payload: Mapping[str, Any] = {
             "task": claim.task_id, "job_id": claim.id, "attempt": claim.attempt,
             "agent": self._agent, "agent_session": event.session_id or self.used.session_id,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -72,6 +73,21 @@ class Accounts:
                 for job in self.waiting
             ],
         }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stop:
+    """A budget that work waits for.
+
+    Attributes:
+        budget: The limits.
+        units: Those of them that are used up: `usd`, `tokens`, `seconds`.
+        tasks: The tasks that wait.
+    """
+
+    budget: Budget
+    units: tuple[str, ...]
+    tasks: tuple[str, ...]
 
 
 def look(ledger: Database, plan: str) -> Accounts:
@@ -150,6 +166,31 @@ def raise_budget(
         return tuple(job["id"] for job in stopped if _goes_on(connection, job))
 
 
+def stops(connection: Transaction, plan_id: str) -> tuple[Stop, ...]:
+    """The budgets that a plan's work waits for; of several for the same work the first."""
+    waiting: dict[tuple[Budget, tuple[str, ...]], dict[str, None]] = {}
+    for job in _stopped(connection, plan_id):
+        found = stop_of(connection, job)
+        if found is not None:
+            waiting.setdefault((found.budget, found.units), {})[job["task_id"]] = None
+    return tuple(
+        Stop(budget=budget, units=units, tasks=tuple(tasks))
+        for (budget, units), tasks in waiting.items()
+    )
+
+
+def stop_of(connection: Transaction, job: Mapping[str, Any]) -> Stop | None:
+    """The budget that this job of a plan has been stopped by and waits for; else None."""
+    if not _is_stopped(job):
+        return None
+    with suppress(UnknownJobError):
+        found = _first_reached(connection, job)
+        if found is not None:
+            budget, used = found
+            return Stop(budget=budget, units=budget.over(used), tasks=(job["task_id"],))
+    return None
+
+
 def _whose(
     connection: Transaction, plan: Mapping[str, Any], task: str | None, agent: str | None
 ) -> tuple[Scope, str]:
@@ -172,13 +213,13 @@ def _known(name: str, known: list[str], what: str) -> str:
 
 def _stopped(connection: Transaction, plan_id: str) -> list[dict[str, Any]]:
     """Jobs that have run and wait for a person: a deploy that waits for approval has not run."""
-    return [
-        job
-        for job in plans.jobs_of_plan(connection, plan_id)
-        if job["status"] == JobStatus.BLOCKED
-        and job["attempt"] > 0
-        and job["kind"] != JobKind.DEPLOY
-    ]
+    return [job for job in plans.jobs_of_plan(connection, plan_id) if _is_stopped(job)]
+
+
+def _is_stopped(job: Mapping[str, Any]) -> bool:
+    return bool(
+        job["status"] == JobStatus.BLOCKED and job["attempt"] > 0 and job["kind"] != JobKind.DEPLOY
+    )
 
 
 def _goes_on(connection: Transaction, job: Mapping[str, Any]) -> bool:
@@ -201,9 +242,14 @@ def stopped_by(connection: Transaction, job: Mapping[str, Any]) -> str | None:
     Raises:
         UnknownJobError: Its task is gone.
     """
+    found = _first_reached(connection, job)
+    return None if found is None else found[0].used_up(found[1])
+
+
+def _first_reached(connection: Transaction, job: Mapping[str, Any]) -> tuple[Budget, Spent] | None:
     plan_id, task_id = job["plan_id"], job["task_id"]
     # A review names its reviewer, whatever else the agent of the task.
     agent = job["args"]["kwargs"].get("agent")
     if agent is None:
         agent = plans.task_spec(connection, plan_id, task_id)["agent"]
-    return usage.reached(connection, plan_id, task_id, agent)
+    return usage.first_reached(connection, plan_id, task_id, agent)

@@ -14,7 +14,6 @@ from vibe_tasks.errors import AttemptError, GitError, PermanentError, TransientE
 from vibe_tasks.events import EventType
 from vibe_tasks.failures import bounded
 from vibe_tasks.flow.confirmation import Unconfirmed, unconfirmed
-from vibe_tasks.flow.quality import summary_of
 from vibe_tasks.flow.workplace import Bench, Following
 from vibe_tasks.pipeline import Outcome
 from vibe_tasks.store import events
@@ -91,7 +90,9 @@ def _confirm(bench: Bench, merged: str) -> None:
         taken = _take_back(bench, merged, ours, why=str(error))
         fate = "is taken back" if taken else "stays: the branch cannot be moved back"
         kind = PermanentError if isinstance(error, PermanentError) else TransientError
-        raise kind(f"{error}\nthe merge {fate}") from error
+        first, _, rest = str(error).partition("\n")
+        more = f".\n{rest}" if rest else ""
+        raise kind(f"{first}; the merge {fate}{more}") from error
 
 
 def _run(bench: Bench, commit: str) -> None:
@@ -102,8 +103,11 @@ def _run(bench: Bench, commit: str) -> None:
             held=bench.surrounded({"env": bench.spec.get("deploy_env", ())}),
             timeout=bench.spec["qa_timeout"], log=bench.scratch / "deploy.log",
         )  # fmt: skip
-    if not results[0].passed:
-        raise TransientError(f"deploy command: {summary_of(results)}\n{results[0].output}")
+    (result,) = results
+    if not result.passed:
+        how = result.why or f"exit code {result.exit_code}"
+        said = f"\nIt said: {result.output.strip()}" if result.output.strip() else ""
+        raise TransientError(f"deploy command failed: {result.command} ({how}){said}")
 
 
 def _clear(bench: Bench) -> None:

@@ -26,6 +26,9 @@ from vibe_tasks.pipeline import JobKind, Outcome
 from vibe_tasks.workspace.patch import apply_change, change_between
 from vibe_tasks.workspace.worktree import Worktree, checkout
 
+USED_AGAIN = {"summary": "used again"}
+"""What the event of a change that came from the cache says of it."""
+
 log = logging.getLogger(__name__)
 
 
@@ -61,7 +64,7 @@ def develop(bench: Bench) -> tuple[Mapping[str, Any], Following]:
         if key is not None and known is None:
             _keep(bench, key, answer, start, commit)
     result = _result(bench, answer, commit, start) | {"cache_key": key, "cached": cached}
-    return bench.finish(result, Outcome.DONE, commit=commit)
+    return bench.finish(result, Outcome.DONE, commit=commit, report=USED_AGAIN if cached else None)
 
 
 def _keep(bench: Bench, key: str, answer: Answer, start: str, commit: str) -> None:

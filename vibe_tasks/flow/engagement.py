@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from pydantic import TypeAdapter
 
 from vibe_tasks.agents.agent import Answer, Assignment
 from vibe_tasks.agents.build import build_agent
+from vibe_tasks.agents.endpoint import where
+from vibe_tasks.agents.known import PRESETS
 from vibe_tasks.breaker import CircuitBreakerConfig
 from vibe_tasks.errors import (
+    AttemptError,
     BudgetReachedError,
     CircuitBreakerOpenError,
     StoppedError,
@@ -28,9 +32,11 @@ from vibe_tasks.errors import (
 from vibe_tasks.events import EventType
 from vibe_tasks.flow.attendance import Attendance
 from vibe_tasks.flow.workplace import Bench
+from vibe_tasks.masking import without
 from vibe_tasks.plan import AgentSpec, ChatSpec, CommandSpec
 from vibe_tasks.store import breakers, events, jobs, usage
 from vibe_tasks.store.engine import Transaction, server_time
+from vibe_tasks.workspace.environment import handed_on
 from vibe_tasks.workspace.worktree import Worktree
 
 _SPEC: TypeAdapter[Any] = TypeAdapter(AgentSpec)
@@ -86,7 +92,8 @@ def engage(
     plan_dir = bench.plan_dir(agent, needed=described.needs_plan_dir)
     seconds = _affordable(bench, agent, described.timeout)
     name = breaker_name(agent, described)
-    attendance = Attendance(bench, agent=agent, price=described.price, stay=stay)
+    secrets = _secrets(bench, described)
+    attendance = Attendance(bench, agent=agent, price=described.price, stay=stay, secrets=secrets)
     assignment = _assignment(
         bench, tree, prompt=prompt, report=report, attendance=attendance,
         timeout=seconds, idle_timeout=described.idle_timeout,
@@ -95,10 +102,7 @@ def engage(
     answer: Answer | None = None
     ok: bool | None = None
     try:
-        answer = build_agent(
-            described, plan_dir=plan_dir,
-            now=lambda: server_time(bench.place.ledger), uniform=bench.place.uniform,
-        ).work(assignment)  # fmt: skip
+        answer = _worked(bench, described, plan_dir, assignment, secrets)
         ok = True
     except StoppedError as stopped:
         raise attendance.stopped_by or stopped from stopped
@@ -122,19 +126,43 @@ def engage(
     return answer
 
 
+def _secrets(bench: Bench, spec: Any) -> tuple[str, ...]:
+    """What the agent is given by name, and may repeat."""
+    names = {*bench.machine.allowed, *spec.env}
+    if isinstance(spec, ChatSpec) and spec.api_key_env is not None:
+        names.add(spec.api_key_env)
+    if isinstance(spec, CommandSpec) and spec.preset is not None:
+        names.update(PRESETS[spec.preset].keys)
+    return handed_on(os.environ, names)
+
+
+def _worked(
+    bench: Bench, spec: Any, plan_dir: Path, assignment: Assignment, secrets: tuple[str, ...]
+) -> Answer:
+    """What the agent answers, or fails with, without these secrets."""
+    agent = build_agent(
+        spec, plan_dir=plan_dir,
+        now=lambda: server_time(bench.place.ledger), uniform=bench.place.uniform,
+    )  # fmt: skip
+    try:
+        answer = agent.work(assignment)
+    except (AttemptError, UsageLimitError) as error:
+        error.args = tuple(
+            without(each, secrets) if isinstance(each, str) else each for each in error.args
+        )
+        raise
+    findings = tuple(without(each, secrets) for each in answer.findings)
+    return replace(answer, summary=without(answer.summary, secrets), findings=findings)
+
+
 def breaker_name(agent: str, spec: Any) -> str:
     """The breaker of an agent: whoever uses the same program or endpoint shares it."""
     if isinstance(spec, ChatSpec):
-        return f"{spec.model} at {_bare(spec.base_url)}" if spec.base_url else spec.model
+        return where(spec)
     if isinstance(spec, CommandSpec) and spec.preset is not None:
         return f"{spec.preset} {spec.model}" if spec.model else spec.preset
     said = json.dumps(spec.model_dump(mode="json", exclude_defaults=True), sort_keys=True)
     return f"{agent} {hashlib.sha256(said.encode()).hexdigest()[:6]}"
-
-
-def _bare(address: str) -> str:
-    """The address without what may hold a key: breakers' names are in events and logs."""
-    return urlsplit(address)._replace(query="", fragment="").geturl()
 
 
 def _assignment(

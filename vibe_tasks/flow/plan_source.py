@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from vibe_tasks.agents.chat import MISSING, is_installed
+from vibe_tasks.agents.chat import unusable
 from vibe_tasks.errors import InputError
-from vibe_tasks.plan import Plan, parse_plan, refusal
+from vibe_tasks.plan import ChatSpec, Plan, parse_plan, refusal
 from vibe_tasks.plan_check import not_confinable, not_runnable
 from vibe_tasks.plan_text import read_document
 from vibe_tasks.workspace.environment import child_environment
@@ -25,7 +25,7 @@ def read_plan(
     agent: str | None = None,
     has_program: Callable[[str], bool] = lambda _program: True,
     no_sandbox: Callable[[], str | None] = lambda: None,
-    no_chat: Callable[[], str | None] = lambda: None,
+    no_chat: Callable[[ChatSpec], tuple[str, str] | None] = lambda _spec: None,
 ) -> Plan:
     """The plan in this file, which this version can run.
 
@@ -35,7 +35,8 @@ def read_plan(
         has_program: Whether agents find a program of this name; `on_path` where they run on this
             machine, with this environment.
         no_sandbox: Why programs cannot be confined; `unavailable` where they run on this machine.
-        no_chat: Why chat agents cannot work; `no_library` where they work on this machine.
+        no_chat: What stands against a chat agent; `no_model` where they work on this machine, with
+            this environment.
 
     Raises:
         InputError: It cannot be read.
@@ -65,9 +66,9 @@ def on_path(program: str) -> bool:
     return shutil.which(program, path=child_environment(os.environ, extra={})["PATH"]) is not None
 
 
-def no_library() -> str | None:
-    """Why this installation has no chat agents, in one line; None: it has them."""
-    return None if is_installed() else MISSING
+def no_model(spec: ChatSpec) -> tuple[str, str] | None:
+    """The key of a chat agent that an agent of this process could not do with, and why."""
+    return unusable(spec, os.environ)
 
 
 def plan_of_one(

@@ -48,7 +48,12 @@ class Remembered:
 
 
 def key_of_step(
-    bench: Bench, *, agent: str, spec: Mapping[str, Any], refused: object = None
+    bench: Bench,
+    *,
+    agent: str,
+    spec: Mapping[str, Any],
+    refused: object = None,
+    judged: object = None,
 ) -> str:
     """The key of a dev or fix job, or of a review.
 
@@ -56,8 +61,9 @@ def key_of_step(
         bench: The attempt.
         agent: What the plan calls the agent.
         spec: Its description, as JSON values.
-        refused: For a fix what was refused and why, for a review what is judged: JSON values that
-            are the same whenever the same happened.
+        refused: For a fix what was refused and why: JSON values that are the same whenever the same
+            happened.
+        judged: For a review what is judged; the way to it does not matter.
     """
     task = bench.spec["task"]
     with bench.place.ledger.read() as connection:
@@ -71,8 +77,9 @@ def key_of_step(
             "task": {name: task[name] for name in ("id", "title", "prompt", "files", "checks")},
             "base": tree_of(bench.repository, bench.plan["base_commit"]),
             "needs": {need: earlier.get(need) for need in sorted(task["needs"])},
-            "before": earlier.get(task["id"]),
+            "before": None if judged else earlier.get(task["id"]),
             "refused": refused,
+            "judged": judged,
         }
     )
 

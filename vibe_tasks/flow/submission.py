@@ -178,6 +178,11 @@ def _under_way(connection: Transaction, prepared: Prepared) -> Submission | None
 def _same(connection: Transaction, known: Mapping[str, Any], prepared: Prepared) -> None:
     hint = "--fresh (in Python: fresh=True) starts over and keeps the branch under another name"
     name = prepared.plan.name
+    changed = known["digest"] != prepared.plan.digest()
+    if known["status"] != "running" and changed:  # it cannot be gone on with, retried or not
+        raise InputError(
+            f"plan {name} has ended ({known['status']}) and its file has changed since; {hint}"
+        )
     if known["status"] != "running":
         dead = plans.dead_letters(connection, known["id"], limit=MOST_NAMED)
         if dead:
@@ -185,7 +190,7 @@ def _same(connection: Transaction, known: Mapping[str, Any], prepared: Prepared)
             again = f"`vibe dlq retry {ids}` and the same command again go on with it"
             hint = f"{again}; {hint}"
         raise InputError(f"plan {name} has ended ({known['status']}); {hint}")
-    if known["digest"] != prepared.plan.digest():
+    if changed:
         raise InputError(f"plan {name} is under way and its file has changed since; {hint}")
     address = prepared.repository.address
     if (known["remote"] or known["repo"]) != (address or prepared.repository.place):

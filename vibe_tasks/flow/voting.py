@@ -87,7 +87,7 @@ def _key(bench: Bench, reviewer: Mapping[str, Any], number: int) -> str | None:
     base = bench.repository.merge_base(bench.tip(), bench.commit)
     change = content_of(bench.repository, base, bench.commit) if base else bench.commit
     judged = {"seat": number, "checks": facts, "change": change}
-    return key_of_step(bench, agent=reviewer["agent"], spec=spec, refused=judged)
+    return key_of_step(bench, agent=reviewer["agent"], spec=spec, judged=judged)
 
 
 def _result(answer: Answer, commit: str) -> dict[str, Any]:

@@ -11,7 +11,17 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from uuid import uuid4
 
-from sqlalchemy import Connection, bindparam, delete, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    FromClause,
+    bindparam,
+    delete,
+    exists,
+    func,
+    or_,
+    select,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 
 from vibe_tasks.events import ANY, Event
@@ -26,6 +36,9 @@ from vibe_tasks.store.submissions import submit
 
 KIND = "event"
 """Kind of the jobs that call handlers."""
+
+UUID_LENGTH = 36
+"""Characters of the ids of these jobs."""
 
 RETRIES = RetryPolicy(max_retries=4, base=1.0)
 """phase-1.6-components: a handler that fails is called again after 2, 4 and 8 seconds, then its
@@ -130,9 +143,18 @@ def call_handlers(connection: Connection, event: Event, *, to: Collection[str] |
 
 
 def untold(connection: Connection, session: str) -> tuple[str, ...]:
-    """Jobs that are still to tell a handler of an event of this session."""
-    theirs = jobs.c.unique_key.startswith(_prefix(session), autoescape=True)
-    return tuple(connection.execute(select(jobs.c.id).where(LIVE_KEY, theirs)).scalars())
+    """Jobs that are still to tell a handler of an event of this session, or people of a handler
+    that could not be told of one: the session of that death is the job that died.
+    """
+    told = jobs.alias("told")
+    session_of = func.substr(jobs.c.unique_key, len(_prefix("")), UUID_LENGTH)
+    about_a_death = exists().where(told.c.id == session_of, _about(told, session))
+    still = select(jobs.c.id).where(LIVE_KEY, or_(_about(jobs, session), about_a_death))
+    return tuple(connection.execute(still.order_by(jobs.c.id)).scalars())
+
+
+def _about(told: FromClause, session: str) -> ColumnElement[bool]:
+    return told.c.unique_key.startswith(_prefix(session), autoescape=True)
 
 
 def _prefix(session: str) -> str:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, any_, bindparam, func, select
+from sqlalchemy import ColumnElement, Connection, Row, and_, any_, bindparam, func, or_, select
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from vibe_tasks.errors import UnknownJobError
@@ -33,6 +33,9 @@ def as_parameter(connection: Connection, values: Iterable[str] | Iterable[int]) 
     return json.dumps(list(values)) if connection.dialect.name == "sqlite" else list(values)
 
 
+SHORTEST = 6
+"""Characters of a job's id that stand for it; fewer hit by chance what was not meant."""
+
 DIALECTS = ("sqlite", "postgresql")
 _ENDED = Statement(
     {
@@ -58,6 +61,30 @@ def find_job(connection: Connection, job_id: str) -> dict[str, Any]:
     if row is None:
         raise UnknownJobError(f"no job {job_id}")
     return dict(row)
+
+
+def whole_job_id(connection: Connection, text: str) -> str:
+    """The id of the job that has this id, or the only one whose id begins like this.
+
+    Raises:
+        UnknownJobError: There is none, or more than one, or the beginning is too short to be
+            meant.
+    """
+    # A range, so that the index serves it; U+10FFFF comes after whatever an id goes on with.
+    begins = and_(_J.id > text, _J.id < text + "\U0010ffff")
+    same = _J.id == text
+    whole = len(text) < SHORTEST
+    wanted = select(_J.id).where(same if whole else or_(same, begins)).order_by(_J.id).limit(2)
+    found = list(connection.execute(wanted).scalars())
+    if not found and whole:
+        raise UnknownJobError(
+            f"no job {text}; the beginning of an id has at least {SHORTEST} characters"
+        )
+    if not found:
+        raise UnknownJobError(f"no job {text}")
+    if found[0] != text and len(found) > 1:
+        raise UnknownJobError(f"more than one job's id begins with {text}; give more of it")
+    return str(found[0])
 
 
 def list_jobs(

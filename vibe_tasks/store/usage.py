@@ -65,6 +65,14 @@ class Budget:
     tokens: int | None = None
     seconds: float | None = None
 
+    def over(self, spent: Spent) -> tuple[str, ...]:
+        """The units whose limit is used up: `usd`, `tokens`, `seconds`."""
+        limits = {"usd": self.usd, "tokens": self.tokens, "seconds": self.seconds}
+        return tuple(
+            unit for unit, limit in limits.items()
+            if limit is not None and getattr(spent, unit) >= limit
+        )  # fmt: skip
+
     def used_up(self, spent: Spent) -> str | None:
         """Which limit is used up, in a sentence; None where something is left of each."""
         whose = f"budget of {self.scope} {self.name}"
@@ -191,10 +199,17 @@ def budgets_of(connection: Connection, plan_id: str) -> tuple[Budget, ...]:
 
 def reached(connection: Connection, plan_id: str, task_id: str, agent: str) -> str | None:
     """The first budget that is used up of those that bound this work, in a sentence; else None."""
+    found = first_reached(connection, plan_id, task_id, agent)
+    return None if found is None else found[0].used_up(found[1])
+
+
+def first_reached(
+    connection: Connection, plan_id: str, task_id: str, agent: str
+) -> tuple[Budget, Spent] | None:
+    """The first budget that is used up of those that bound this work, with what was used of it."""
     for budget, used in _bounding(connection, plan_id, task_id, agent):
-        sentence = budget.used_up(used)
-        if sentence is not None:
-            return sentence
+        if budget.over(used):
+            return budget, used
     return None
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, and_, bindparam, case, func, or_, select
+from sqlalchemy import Connection, and_, bindparam, case, false, func, select
 
 from vibe_tasks.errors import UnknownJobError
 from vibe_tasks.jobs import LIVE, JobStatus
+from vibe_tasks.store.agent_tables import agent_usage
 from vibe_tasks.store.engine import now
 from vibe_tasks.store.schema import (
     events,
@@ -21,12 +22,17 @@ from vibe_tasks.store.schema import (
 )
 
 _J, _T, _H, _E, _W = jobs.c, tasks.c, job_history.c, events.c, worker_health.c
+_U = agent_usage.c
 
-# Of several reviews the latest that has not ended.
+# Of several reviews the latest that has not ended; of a dead task its dead letter.
 _latest = (
     select(
         _J.task_id,
-        func.coalesce(func.max(case((has_status(*LIVE), _J.seq))), func.max(_J.seq)).label("seq"),
+        func.coalesce(
+            func.max(case((has_status(*LIVE), _J.seq))),
+            func.max(case((_J.dead_at.is_not(None), _J.seq))),
+            func.max(_J.seq),
+        ).label("seq"),
     )
     .where(_J.plan_id == bindparam("plan"))
     .group_by(_J.task_id)
@@ -41,19 +47,31 @@ _panel = (
     .group_by(_J.task_id, _J.round)
     .subquery()
 )  # fmt: skip
+# A cached change has a row of its own; where the latest is such a row, nothing was made anew.
+_changes = (
+    select(
+        _U.task_id,
+        func.max(_U.updated_at).label("last"),
+        func.max(case((_U.cached > 0, _U.updated_at))).label("last_cached"),
+    )
+    .where(_U.plan_id == bindparam("plan"), _U.kind.in_(("dev", "fix")))
+    .group_by(_U.task_id)
+    .subquery()
+)
 _BOARD = (
     select(
         _T.id, _T.title, _T.status, _T.fix_round, _T.error,
         _J.id.label("job_id"), _J.kind, _J.status.label("job_status"), _J.attempt,
         (now() - _J.started_at).label("elapsed"), (_J.backoff_until - now()).label("wait"),
         _J.error.label("job_error"), _panel.c.seats, _panel.c.votes,
+        func.coalesce(_changes.c.last_cached == _changes.c.last, false()).label("reused"),
     )
     .select_from(
         tasks.outerjoin(_latest, _latest.c.task_id == _T.id).outerjoin(
             jobs, _J.seq == _latest.c.seq
         ).outerjoin(
             _panel, and_(_panel.c.task_id == _T.id, _panel.c.round == _T.fix_round)
-        )
+        ).outerjoin(_changes, _changes.c.task_id == _T.id)
     )
     .where(_T.plan_id == bindparam("plan"))
     .order_by(_T.position)
@@ -68,6 +86,7 @@ _MOVES = (
     select(
         _H.id, _H.timestamp, _H.from_status, _H.status, _H.attempt, _H.details,
         _J.kind, _J.task_id, _J.round,
+        case((_J.kind == "review", _J.args["kwargs"]["agent"].as_string())).label("agent"),
     )
     .join_from(job_history, jobs, _J.id == _H.job_id)
     .where(_H.id > bindparam("after"), _J.plan_id == bindparam("plan"))
@@ -90,10 +109,6 @@ _LANES_OF = select(_J.lane).where(
 _RUNNING = select(_J.id, _J.attempt).where(has_status(JobStatus.PROCESSING))
 
 
-SHORTEST = 6
-"""Characters of a job's id that stand for it; fewer hit by chance what was not meant."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskView:
     """A plan's task and its latest job.
@@ -113,6 +128,7 @@ class TaskView:
         job_error: The job's last error.
         seats: Reviewers that were asked in this fix round, None where none were.
         votes: Those of them that have voted.
+        reused: Whether its last change came from the cache.
     """
 
     id: str
@@ -129,6 +145,7 @@ class TaskView:
     job_error: str | None
     seats: int | None = None
     votes: int | None = None
+    reused: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,6 +175,7 @@ class News:
         status: The job's status from then on, of a move.
         attempt: The job's attempt, of a move.
         why: Reason or error, where there is one.
+        agent: Who is asked, of a move of a review.
     """
 
     at: float
@@ -169,6 +187,7 @@ class News:
     status: str = ""
     attempt: int = 0
     why: str = ""
+    agent: str = ""
 
 
 def plan_standing(
@@ -218,6 +237,7 @@ def plan_news(connection: Connection, plan_id: str, mark: Mark) -> tuple[tuple[N
         News(
             at=row.timestamp, task=row.task_id, kind=row.kind, round=row.round,
             before=row.from_status, status=row.status, attempt=row.attempt, why=row.details or "",
+            agent=row.agent or "",
         )
         for row in moves
     ]  # fmt: skip
@@ -256,27 +276,3 @@ def workers_online(connection: Connection, *, lease: float) -> tuple[str, ...]:
 def running_attempts(connection: Connection) -> frozenset[tuple[str, int]]:
     """Job and attempt of whatever is in a worker's hands."""
     return frozenset((row.id, row.attempt) for row in connection.execute(_RUNNING))
-
-
-def whole_job_id(connection: Connection, text: str) -> str:
-    """The id of the job that has this id, or the only one whose id begins like this.
-
-    Raises:
-        UnknownJobError: There is none, or more than one, or the beginning is too short to be
-            meant.
-    """
-    # A range, so that the index serves it; U+10FFFF comes after whatever an id goes on with.
-    begins = and_(_J.id > text, _J.id < text + "\U0010ffff")
-    same = _J.id == text
-    whole = len(text) < SHORTEST
-    wanted = select(_J.id).where(same if whole else or_(same, begins)).order_by(_J.id).limit(2)
-    found = list(connection.execute(wanted).scalars())
-    if not found and whole:
-        raise UnknownJobError(
-            f"no job {text}; the beginning of an id has at least {SHORTEST} characters"
-        )
-    if not found:
-        raise UnknownJobError(f"no job {text}")
-    if found[0] != text and len(found) > 1:
-        raise UnknownJobError(f"more than one job's id begins with {text}; give more of it")
-    return str(found[0])

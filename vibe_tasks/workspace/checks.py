@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from vibe_tasks.masking import without
 from vibe_tasks.workspace.process import run
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ class CheckResult:
         exit_code: Its exit code, 128 + n when signal n ended it; None when we ended it.
         timed_out: Whether it was ended because of its timeout.
         seconds: From start to end.
-        output: The last 4,000 characters of standard output and error.
+        output: The last 4,000 characters of standard output and error, without secrets.
         why: What we ended it for, such as `used more than 512 MB of memory`; else empty.
     """
 
@@ -90,6 +91,6 @@ def _check(
         exit_code=finished.exit_code,
         timed_out=finished.timed_out,
         seconds=finished.seconds,
-        output=finished.output[-_OUTPUT:],
+        output=without(finished.output, held.secrets)[-_OUTPUT:],
         why=finished.why,
     )

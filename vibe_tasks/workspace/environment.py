@@ -20,7 +20,21 @@ ALLOWED = frozenset(
 )  # fmt: skip
 """What every agent and check is given where it is set, beside all `LC_*`."""
 
+SHORTEST_SECRET = 6
+"""Characters; a shorter value is told: it would stand for itself everywhere in a text."""
+
 _OURS = ("VIBE_", "CELERY_", "_MP_FORK_")
+
+
+def handed_on(base: Mapping[str, str], names: Collection[str]) -> tuple[str, ...]:
+    """Values of variables that are handed on by name: any of them may be a secret.
+
+    Args:
+        base: Where they are looked up, as a rule os.environ.
+        names: The variables; those that everybody is given hold no secret.
+    """
+    values = (base.get(name, "").strip() for name in sorted(set(names) - ALLOWED))
+    return tuple(value for value in values if len(value) >= SHORTEST_SECRET)
 
 
 def child_environment(

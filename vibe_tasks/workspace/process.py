@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 _CHUNK = 65_536
 _LOOK = 0.05  # seconds between two looks at a program whose output somebody else holds open
 _OVER_CPU = 128 + 24  # SIGXCPU
+_OVER_FILE_SIZE = 128 + 25  # SIGXFSZ
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,8 +126,7 @@ def run(
         ears.kept.close()
         if order.wrapped and ending is None and exit_code == 1 and not was_made(_content(status)):
             raise not_made(readable_text(ears.kept.output[:500]).strip())
-    if ending is None and limits.cpu is not None and exit_code == _OVER_CPU:
-        ending = Ending(by="cpu", why=f"used more than {limits.cpu:g} s of processor time")
+    ending = ending or _by_the_kernel(limits, exit_code)
     return Finished(
         exit_code=exit_code if ending is None else None,
         ended_by=None if ending is None else ending.by,
@@ -136,6 +136,16 @@ def run(
         seconds=time.monotonic() - started,
         truncated=ears.kept.cut > 0,
     )
+
+
+def _by_the_kernel(limits: Bounds, exit_code: int) -> Ending | None:
+    """The limit that the kernel ended it for, if it did."""
+    if limits.cpu is not None and exit_code == _OVER_CPU:
+        return Ending(by="cpu", why=f"used more than {limits.cpu:g} s of processor time")
+    if limits.file_size is not None and exit_code == _OVER_FILE_SIZE:
+        size = limits.file_size / 1e6
+        return Ending(by="file_size", why=f"wrote a file of more than {size:g} MB")
+    return None
 
 
 def find_program(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> str:

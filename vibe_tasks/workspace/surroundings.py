@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vibe_tasks.workspace.bounds import UNBOUNDED, Bounds, bounds_of
-from vibe_tasks.workspace.environment import child_environment
+from vibe_tasks.workspace.environment import child_environment, handed_on
 from vibe_tasks.workspace.sandbox import SPACE, Sandbox
 
 if TYPE_CHECKING:
@@ -33,17 +33,19 @@ class Machine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surrounded:
-    """How a program is to be run; each field is an argument of `process.run`.
+    """How a program is to be run.
 
     Attributes:
         env: Its whole environment.
         limits: What it may use.
         sandbox: Where it is confined to; None: nowhere.
+        secrets: Values in the environment that are not told to anybody else.
     """
 
     env: Mapping[str, str]
     limits: Bounds = UNBOUNDED
     sandbox: Sandbox | None = None
+    secrets: tuple[str, ...] = ()
 
 
 def surround(
@@ -73,10 +75,10 @@ def surround(
             writable=(worktree,), hidden=machine.hidden, readable=(*machine.readable, *readable),
             space=limits.memory or SPACE,
         )  # fmt: skip
+    names = {*machine.allowed, *spec.env, *allowed}
     return Surrounded(
-        env=child_environment(
-            environ, extra=extra or {}, allowed={*machine.allowed, *spec.env, *allowed}
-        ),
+        env=child_environment(environ, extra=extra or {}, allowed=names),
         limits=limits,
         sandbox=sandbox,
+        secrets=handed_on(environ, names),
     )

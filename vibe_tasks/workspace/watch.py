@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 
     from vibe_tasks.workspace.bounds import Bounds
 
-EndedBy = Literal["timeout", "idle", "stop", "done", "cpu", "memory", "processes", "output"]
+EndedBy = Literal[
+    "timeout", "idle", "stop", "done", "cpu", "memory", "processes", "output", "file_size"
+]
 """What a program was ended for."""
 
 ASKED = 1.0

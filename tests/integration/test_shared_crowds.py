@@ -20,9 +20,10 @@ CALLS = 40
 
 ONE_OF_THEM = """
 import json, random, sys
+from contextlib import contextmanager
 from vibe_tasks.breaker import CircuitBreakerConfig
 from vibe_tasks.store import breakers, result_cache as cache
-from vibe_tasks.store.engine import open_database
+from vibe_tasks.store.engine import DATABASE_ERRORS, open_database
 ledger, me = open_database(sys.argv[1]), sys.argv[2]
 keys, calls = int(sys.argv[3]), int(sys.argv[4])
 config = CircuitBreakerConfig(half_open_calls=2, minimum_calls=10_000)
@@ -30,18 +31,38 @@ draw = random.Random(me)
 with ledger.read() as connection:
     connection.exec_driver_sql("SELECT 1")
 
+def transaction():
+    # SQLite's writers do not queue: on a busy machine one may wait past the busy timeout, at BEGIN.
+    while True:
+        try:
+            made = ledger.begin()
+            return made, made.__enter__()
+        except DATABASE_ERRORS:
+            pass
+
+@contextmanager
+def writing():
+    made, connection = transaction()
+    try:
+        yield connection
+    except BaseException:
+        if not made.__exit__(*sys.exc_info()):
+            raise
+    else:
+        made.__exit__(None, None, None)
+
 def begin(stage):
     print(stage, flush=True)
     sys.stdin.readline()
 
 def take(key, lease=60.0):
-    with ledger.begin() as connection:
+    with writing() as connection:
         found = cache.take(connection, key, me, lease, None, 3600.0)
     looks[type(found).__name__] += 1
     return found
 
 def put(key, most):
-    with ledger.begin() as connection:
+    with writing() as connection:
         assert cache.put(connection, key, me, {"by": me}, 10, 3600.0, most)
 
 looks = {"Hit": 0, "Mine": 0, "Busy": 0}
@@ -63,14 +84,14 @@ for number in range(calls):
         put(key, 5)
 begin("calls are counted")
 for number in range(calls):
-    with ledger.begin() as connection:
+    with writing() as connection:
         assert breakers.admit(connection, "closed", config, me, 60.0) == 0.0
-    with ledger.begin() as connection:
+    with writing() as connection:
         breakers.settle(connection, "closed", config, me, number % 4 != 0)
 begin("few may try")
 admitted = 0
 for number in range(calls):
-    with ledger.begin() as connection:
+    with writing() as connection:
         admitted += breakers.admit(connection, "half", config, f"{me}-{number}", 60.0) == 0.0
 print(json.dumps({"made": made, "seen": seen, "looks": looks, "admitted": admitted}), flush=True)
 """

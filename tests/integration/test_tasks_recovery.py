@@ -109,7 +109,7 @@ def test_a_paused_worker_that_wakes_up_cannot_complete(cluster: Cluster, tmp_pat
         for each in tree:
             each.suspend()
         with cluster.worker("paused"):
-            until(lambda: len(cluster.jobs.lines(log)) == 2, seconds=20)
+            until(lambda: len(cluster.jobs.lines(log)) == 2, seconds=40)
             assert cluster.row(result.id)["attempt"] == 2
             for each in tree:
                 each.resume()

@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.processes import ended_by_id, runs, until
+from tests.processes import ended_by_id, runs, unmeasured, until
 from vibe_tasks.errors import PermanentError
 from vibe_tasks.workspace.bounds import Bounds
 from vibe_tasks.workspace.process import Finished, run
@@ -57,7 +57,11 @@ def python(tmp_path: Path) -> Any:
     (tmp_path / "worktree").mkdir()
 
     def start(source: str, **options: Any) -> Finished:
-        options = {"timeout": 60.0, "log": tmp_path / "log", "env": dict(os.environ)} | options
+        options = {
+            "timeout": 60.0,
+            "log": tmp_path / "log",
+            "env": unmeasured(os.environ),
+        } | options
         return run([sys.executable, "-c", source], cwd=tmp_path / "worktree", **options)
 
     return start

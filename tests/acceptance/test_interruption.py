@@ -10,6 +10,7 @@ import pytest
 
 from tests.acceptance.plan_folder import make_plan, merges, outcomes
 from tests.acceptance.vibe_command import Vibe
+from tests.long import long
 from tests.processes import until
 
 FULL = bool(os.environ.get("VIBE_FULL"))
@@ -57,6 +58,7 @@ def test_an_interrupted_run_goes_on_when_it_is_started_again(
     assert len(merges(vibe.folder)) == len(tasks)
 
 
+@long
 def test_a_second_interruption_says_how_to_go_on_too(vibe: Vibe, tmp_path: Path):
     """Whoever has no patience gets the same hint, and nothing keeps running."""
     place = tmp_path / "begun"

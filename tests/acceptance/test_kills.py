@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.acceptance.benchmark_script import figures
+from tests.long import long
 
 
 @pytest.mark.timeout(400)
@@ -20,6 +21,7 @@ def test_twenty_workers_killed_with_twenty_jobs_running() -> None:
     assert told["lost"] == told["doubled"] == told["overlapping"] == told["forged"] == 0
 
 
+@long
 @pytest.mark.timeout(200)
 def test_a_worker_killed_at_a_third_of_five_hundred_jobs() -> None:
     """The field's measure: 500 jobs of 20 ms; bare Celery finishes 490, we finish 500."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.acceptance.plan_folder import branch_files, make_plan, merges
 from tests.acceptance.vibe_command import Vibe
+from tests.long import long
 
 SIDE_BY_SIDE = 30
 IN_A_ROW = 12
@@ -14,6 +15,7 @@ with open("chain.txt", "a") as chain:
 """
 
 
+@long
 def test_tasks_side_by_side_are_all_done(vibe: Vibe):
     """An agent that changes nothing is no error: each task takes three jobs and is deployed."""
     tasks = [{"id": f"task-{number}"} for number in range(SIDE_BY_SIDE)]
@@ -30,6 +32,7 @@ def test_tasks_side_by_side_are_all_done(vibe: Vibe):
     assert merges(vibe.folder) == [], "no change, no merge"
 
 
+@long
 def test_a_chain_is_done_in_its_order(vibe: Vibe):
     """A task starts from the branch with all that it needs, so that every line is in its place."""
     ids = [f"link-{number}" for number in range(IN_A_ROW)]

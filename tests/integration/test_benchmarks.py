@@ -21,8 +21,8 @@ BENCHMARKS = {
 }
 
 
-LONG = {"memory", "throughput"}
-"""These start a dozen workers to measure a few jobs; they run with VIBE_FULL=1."""
+LONG = {"claims", "memory", "throughput"}
+"""These start a dozen processes to measure a few jobs; they run with VIBE_FULL=1."""
 
 
 @pytest.mark.parametrize(

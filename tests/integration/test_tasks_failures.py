@@ -147,7 +147,7 @@ def test_a_job_that_calls_exit_has_failed(cluster: Cluster, tmp_path: Path) -> N
     log = tmp_path / "log"
     result = cluster.jobs.leave.delay(str(log))
     cluster.until(result.id, "failed", seconds=15)
-    assert cluster.errors(result.id) == ["AttemptError: the job called exit(3)"] * 3
+    assert cluster.errors(result.id) == ["the job called exit(3)"] * 3
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from psutil import Process
+from psutil import NoSuchProcess, Process
 
 from tests.cluster import running_cluster, said
 from tests.processes import until
@@ -69,12 +70,14 @@ def test_a_paused_worker_that_wakes_up_cannot_merge_or_deploy(
             until(log.exists, seconds=40)
             tree = [Process(paused.pid), *Process(paused.pid).children(recursive=True)]
             for each in tree:
-                each.suspend()
+                with suppress(NoSuchProcess):  # a short-lived helper of the deploy
+                    each.suspend()
             with cluster.worker("deploy"):
                 until(lambda: status(cluster.ledger, submission.plan_id) == "completed", seconds=40)
             gate.touch()
             for each in tree:
-                each.resume()
+                with suppress(NoSuchProcess):
+                    each.resume()
             until(
                 lambda: "was taken away" in said(paused) or "is over: the job is" in said(paused),
                 seconds=20,

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from tests.homes import own_home
 from tests.ledgers import claim, row
 from tests.plan_jobs import job_of, prepared
 from tests.processes import unmeasured
@@ -30,21 +31,14 @@ from vibe_tasks.store.engine import Database
 from vibe_tasks.tasks import resources
 
 ROOT = Path(__file__).parents[2]
-CACHES = (resources.settings_with_sources, resources.database, resources.ledger)
 PARALLEL = [{"id": "a", "prompt": "a"}, {"id": "b", "prompt": "b"}]
 
 
 @pytest.fixture
 def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
     """The ledger of a home of its own."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("VIBE_HOME", str(tmp_path / "home"))
-    for cache in CACHES:
-        cache.cache_clear()
-    yield resources.ledger()
-    resources.database().close()
-    for cache in CACHES:
-        cache.cache_clear()
+    with own_home(tmp_path, monkeypatch):
+        yield resources.ledger()
 
 
 @pytest.fixture

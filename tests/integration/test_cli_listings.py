@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from tests.homes import own_home
 from tests.ledgers import claim, middle, new_job, row, submit
 from vibe_tasks.cli.main import cli
 from vibe_tasks.store import jobs
@@ -18,21 +19,13 @@ from vibe_tasks.tasks import resources
 
 LONG = "0d782c4c-14a4-49ac-ae5c-433397eb1a72"
 SIMILAR = "0d782c4c-ffff-49ac-ae5c-433397eb1a72"
-CACHES = (resources.settings_with_sources, resources.database, resources.ledger)
 
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A home of its own for this process, which otherwise reads its settings once."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("VIBE_HOME", str(tmp_path / "home"))
-    for cache in CACHES:
-        cache.cache_clear()
-    yield tmp_path / "home"
-    if resources.database.cache_info().currsize:
-        resources.database().close()
-    for cache in CACHES:
-        cache.cache_clear()
+    with own_home(tmp_path, monkeypatch):
+        yield tmp_path / "home"
 
 
 @pytest.fixture

@@ -14,26 +14,19 @@ import pytest
 from click.testing import CliRunner, Result
 
 from tests.documents import ROOT, blocks
+from tests.homes import own_home
 from tests.ledgers import backdate, new_job, row, submit
 from vibe_tasks.cli.main import cli
 from vibe_tasks.store import lanes
 from vibe_tasks.store.engine import Database
 from vibe_tasks.tasks import resources
 
-CACHES = (resources.settings_with_sources, resources.database, resources.ledger)
-
 
 @pytest.fixture
 def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
     """The ledger of a home of its own, which the command uses too."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("VIBE_HOME", str(tmp_path / "home"))
-    for cache in CACHES:
-        cache.cache_clear()
-    yield resources.ledger()
-    resources.database().close()
-    for cache in CACHES:
-        cache.cache_clear()
+    with own_home(tmp_path, monkeypatch):
+        yield resources.ledger()
 
 
 def vibe(*arguments: str, stdin: str | bytes | None = None) -> Result:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from tests.homes import own_home
 from tests.ledgers import claim, row
 from tests.plan_jobs import job_of, prepared
 from vibe_tasks import CircuitBreaker, ResultCache
@@ -22,21 +23,12 @@ from vibe_tasks.store import jobs, usage
 from vibe_tasks.store.engine import Database
 from vibe_tasks.tasks import resources
 
-CACHES = (resources.settings_with_sources, resources.database, resources.ledger)
-
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The folder of a ledger that is not there yet."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("VIBE_HOME", str(tmp_path / "home"))
-    for cache in CACHES:
-        cache.cache_clear()
-    yield tmp_path / "home"
-    if (tmp_path / "home").exists():
-        resources.ledger().close()
-    for cache in CACHES:
-        cache.cache_clear()
+    with own_home(tmp_path, monkeypatch) as place:
+        yield place
 
 
 @pytest.fixture

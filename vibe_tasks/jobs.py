@@ -95,6 +95,8 @@ class NewJob:
         task_id: The plan's task it belongs to.
         kind: `dev`, `qa`, `fix` or `deploy` for a plan's jobs, `call` for a function.
         round: Fix round it belongs to, from 0.
+        required: Labels that a worker must have to run it.
+        labels: Points that a worker with this label is worth more to it.
     """
 
     id: str
@@ -119,6 +121,8 @@ class NewJob:
     task_id: str | None = None
     kind: str = "call"
     round: int = 0
+    required: tuple[str, ...] = ()
+    labels: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.lane:
@@ -191,7 +195,10 @@ class Publication:
 
     Attributes:
         id: The job; becomes the message's Celery task id.
-        queue: Broker queue: the lane, or a worker's own queue.
+        queue: The lane, and the broker queue that its workers share.
+        effort: From 1 (trivial) to 5 (hard).
+        required: Labels that a worker must have to run it.
+        labels: Points that a worker with this label is worth more to it.
     """
 
     id: str
@@ -201,3 +208,6 @@ class Publication:
     time_limit: float | None
     canvas: Mapping[str, Any] | None
     shown: str = ""
+    effort: int = 2
+    required: tuple[str, ...] = ()
+    labels: Mapping[str, float] = field(default_factory=dict)

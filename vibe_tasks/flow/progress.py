@@ -185,6 +185,9 @@ def publication_of(job: NewJob) -> Publication:
         time_limit=job.time_limit,
         canvas=job.canvas,
         shown=f"{job.task_id}" if job.task_id else outbox.shown(job.args, dict(job.kwargs)),
+        effort=job.effort,
+        required=job.required,
+        labels=job.labels,
     )
 
 

@@ -1,4 +1,4 @@
-"""What the databases have beyond tables: the dead-letter view, the history triggers, the clock.
+"""What the databases have beyond tables: the views, the history triggers, the clock.
 
 The migrations hold the same texts, frozen; a test compares the two.
 """
@@ -12,8 +12,34 @@ SELECT id, name, kind, lane, plan_id, task_id, attempt AS attempts, retry_count,
 FROM jobs WHERE dead_at IS NOT NULL
 """
 
+DEMAND = """
+CREATE VIEW view_lane_demand AS
+SELECT lane, SUM(waiting) AS waiting, MAX(oldest_age) AS oldest_age, SUM(busy) AS busy,
+       SUM(slots) AS slots
+FROM (
+  SELECT lane, COUNT(*) AS waiting, MAX(vibe_now() - status_updated_at) AS oldest_age,
+         0 AS busy, 0 AS slots
+  FROM jobs WHERE status = 'pending' AND backoff_until IS NULL AND held_at IS NULL GROUP BY lane
+  UNION ALL
+  SELECT lane, COUNT(*), MAX(vibe_now() - backoff_until), 0, 0
+  FROM jobs WHERE status = 'pending' AND backoff_until <= vibe_now() GROUP BY lane
+  UNION ALL
+  SELECT lane, COUNT(*), MAX(vibe_now() - held_at), 0, 0
+  FROM jobs WHERE status = 'pending' AND held_for = 'worker' AND held_at IS NOT NULL GROUP BY lane
+  UNION ALL
+  SELECT lane, 0, 0.0, COUNT(*), 0 FROM jobs WHERE status = 'processing' GROUP BY lane
+  UNION ALL
+  SELECT lane, 0, 0.0, 0, SUM(capacity_limit)
+  FROM worker_health WHERE status = 'online' AND last_seen > vibe_now() - 60.0 GROUP BY lane
+) AS parts GROUP BY lane
+"""
+"""What each lane asks for and has: jobs that may start now and for how many seconds the oldest may,
+those that run, and the slots of its workers. Jobs that wait for a breaker, a limit of their lane, a
+budget or their turn are no demand: more workers would not start them sooner."""
+
 SQLITE_EXTRAS = (
     VIEW,
+    DEMAND,
     """
 CREATE TRIGGER trg_job_submitted AFTER INSERT ON jobs BEGIN
   INSERT INTO job_history (job_id, from_status, status, attempt, worker_id, timestamp, details)
@@ -28,7 +54,7 @@ CREATE TRIGGER trg_job_moved AFTER UPDATE OF status ON jobs WHEN OLD.status <> N
 END
 """,
 )
-"""What SQLite has beyond the tables: the dead-letter view and the history triggers."""
+"""What SQLite has beyond the tables: the views and the history triggers."""
 
 POSTGRES_EXTRAS = (
     # A stable function, so that an index can serve a comparison with it.
@@ -37,6 +63,7 @@ CREATE FUNCTION vibe_now() RETURNS double precision LANGUAGE sql STABLE AS
 $$ SELECT extract(epoch FROM statement_timestamp())::double precision $$
 """,
     VIEW,
+    DEMAND,
     # A payload must be shorter than 8,000 bytes, and names are not bounded.
     """
 CREATE FUNCTION vibe_notify_new_job(job jobs) RETURNS void LANGUAGE sql AS $$
@@ -88,5 +115,5 @@ FOR EACH ROW WHEN (OLD.status = 'pending' AND NEW.status = 'pending'
 EXECUTE FUNCTION vibe_job_due()
 """,
 )
-"""What PostgreSQL has beyond the tables: the clock, the view, the triggers for history and for the
+"""What PostgreSQL has beyond the tables: the clock, the views, the triggers for history and for the
 notifications `new_job` and `job_status_changed`."""

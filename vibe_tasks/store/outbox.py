@@ -34,7 +34,10 @@ from vibe_tasks.store.statement import Statement
 
 _J = jobs.c
 _PENDING = has_status(JobStatus.PENDING)
-_MESSAGE = (_J.id, _J.name, _J.lane, _J.priority, _J.time_limit, _J.canvas, _J.args, _J.seq)
+_MESSAGE = (
+    _J.id, _J.name, _J.lane, _J.priority, _J.time_limit, _J.canvas, _J.args, _J.seq, _J.effort,
+    _J.required, _J.labels,
+)  # fmt: skip
 
 _UNSENT = (
     select(_J.seq)
@@ -87,6 +90,9 @@ def publication_of(row: Row[*tuple[Any, ...]]) -> Publication:
         time_limit=row.time_limit,
         canvas=row.canvas,
         shown=shown(row.args["args"], row.args["kwargs"]),
+        effort=row.effort,
+        required=tuple(row.required or ()),
+        labels=row.labels or {},
     )
 
 

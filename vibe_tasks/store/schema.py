@@ -146,6 +146,11 @@ jobs = Table(
     Column("held_at", Double),
     Column("held_for", Text),
     Column("canvas", Json),
+    # What a worker must or should have: names of labels, and points for each.
+    Column("required", Json),
+    Column("labels", Json),
+    # Why the message of the latest attempt went where it went.
+    Column("routing", Json),
     Column("plan_id", Text),
     Column("task_id", Text),
     Column("round", Integer, nullable=False),
@@ -221,6 +226,15 @@ Index(
     jobs.c.seq,
     sqlite_where=_HELD_BY_KEY,
     postgresql_where=_HELD_BY_KEY,
+)
+# What no worker with room may run: it goes out to the first that may.
+_HELD_FOR_WORKER = text("status = 'pending' AND held_for = 'worker'")
+Index(
+    "idx_jobs_held_worker",
+    jobs.c.priority,
+    jobs.c.seq,
+    sqlite_where=_HELD_FOR_WORKER,
+    postgresql_where=_HELD_FOR_WORKER,
 )
 # Those of a key that are ahead of the others: in their lane's line, or with a turn.
 _AHEAD = text("status = 'pending' AND held_for <> 'key' AND concurrency_key IS NOT NULL")
@@ -302,6 +316,9 @@ worker_health = Table(
     Column("host", Text),
     Column("process", Text),
     Column("version", Text),
+    Column("labels", Json),
+    Column("started_at", Double),
+    Column("draining_at", Double),
 )
 
 lanes = Table(

@@ -23,6 +23,8 @@ help:
 run: $(VENV)/.ready
 	@$(BIN)/vibe demo
 
+# Tests start hundreds of processes: none of them shall compile everything for itself.
+test: export PYTHONDONTWRITEBYTECODE :=
 test: $(VENV)/.ready-test
 	@$(BIN)/python -m coverage erase
 	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder --cov --cov-report=

@@ -6,9 +6,10 @@ add a deployment's own entries here.
 
 from __future__ import annotations
 
+from vibe_tasks.tasks import resources
 from vibe_tasks.tasks.app import app
-from vibe_tasks.tasks.schedule import SCHEDULE
+from vibe_tasks.tasks.schedule import schedule_of
 
-app.conf.beat_schedule = dict(SCHEDULE)
+app.conf.beat_schedule = schedule_of(scale_seconds=resources.settings().scale_seconds)
 
 __all__ = ["app"]

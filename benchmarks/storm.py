@@ -10,6 +10,7 @@ import argparse
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from typing import Any
 
 from report import show
 from servers import HERE, folder
-from storm_cluster import Deployment, Postgres, deployment, tree, wait_ready
+from storm_cluster import START_LIMIT, Deployment, Postgres, deployment, tree, wait_ready
 from storm_verdict import (
     MUST_BE_ZERO,
     Ledger,
@@ -39,6 +40,9 @@ from vibe_tasks.store.engine import DATABASE_ERRORS, Database, open_database
 
 DRAIN_LIMIT = 180.0
 """Seconds after the storm within which all must have ended; more counts as lost."""
+
+CALLS_LIMIT = 120.0
+"""Seconds that a storm is longer than asked for, at most, until enough jobs were submitted."""
 
 PROCESSES = 4
 """Of each worker's pool."""
@@ -228,14 +232,32 @@ def drained(storm: Storm, ledger: Database, limit: float) -> float | None:
     return None
 
 
-def weather(storm: Storm, seconds: float, calm: tuple[float, float], chance: random.Random) -> None:
-    """Strike again and again until the time is over."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        storm.wait(chance.uniform(*calm))
+def weather(
+    storm: Storm, chosen: argparse.Namespace, chance: random.Random, submitted: Callable[[], int]
+) -> None:
+    """Strike again and again until the time is over and enough was submitted meanwhile."""
+    began = time.monotonic()
+    while (raged := time.monotonic() - began) < chosen.seconds or (
+        submitted() < chosen.calls and raged < chosen.seconds + CALLS_LIMIT
+    ):
+        storm.wait(chance.uniform(*chosen.calm))
         storm.strike()
         storm.mend()
     storm.calm()
+
+
+def accepted(file: Path) -> int:
+    """How many jobs the producer has been told of."""
+    return len(set(re.findall(rb'"job": "([^"]+)"', file.read_bytes())))
+
+
+def until_it_calls(producer: Child, calls: Path) -> None:
+    """Wait for the producer's first job: what rages before that, no call meets."""
+    end = time.monotonic() + START_LIMIT
+    while not accepted(calls):
+        if producer.exit_code() is not None or time.monotonic() > end:
+            raise RuntimeError(f"the producer does not start: {producer.last_words()}")
+        time.sleep(0.05)
 
 
 def run(chosen: argparse.Namespace) -> tuple[Verdict, dict[str, Any]]:
@@ -249,7 +271,8 @@ def run(chosen: argparse.Namespace) -> tuple[Verdict, dict[str, Any]]:
             "producer", sys.executable, str(HERE / "storm_producer.py"), str(chosen.seed),
             str(chosen.rate), str(calls),
         )  # fmt: skip
-        weather(storm, chosen.seconds, tuple(chosen.calm), chance)
+        until_it_calls(producer, calls)
+        weather(storm, chosen, chance, lambda: accepted(calls))
         producer.ask_to_end()
         if producer.wait(60) != 0:
             raise RuntimeError(f"the producer did not end well: {producer.last_words()}")
@@ -300,6 +323,9 @@ def main() -> int:
     """Rage, judge, print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=300.0, help="how long it rages")
+    parser.add_argument(
+        "--calls", type=int, default=0, help="rage on until so many jobs were submitted"
+    )
     parser.add_argument("--database", choices=("sqlite", "postgres"), default="sqlite")
     parser.add_argument("--workers", type=int, default=3)
     parser.add_argument("--seed", type=int, default=1, help="of every choice")

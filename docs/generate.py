@@ -13,7 +13,8 @@ from typing import Any
 import click
 
 from vibe_tasks.cli.main import cli
-from vibe_tasks.settings import PREFIX, Settings
+from vibe_tasks.setting_sources import PREFIX
+from vibe_tasks.settings import Settings
 
 HERE = Path(__file__).parent
 WIDTH = 96  # characters of a help text; the documents' lines are not longer

@@ -29,6 +29,7 @@ from celery.app import builtins
 from psycopg import sql
 from redis import Redis
 
+from tests.long import FULL
 from tests.processes import is_measured, unmeasured, until
 from vibe_tasks.flow import control
 from vibe_tasks.stack.broker import broker_program, broker_ready
@@ -181,7 +182,8 @@ class Cluster:
         queues = ["-Q", lanes] if lanes else []
         pool = [] if "-P" in options else ["-c", str(processes)]
         return self.start(
-            "worker", sys.executable, "-m", "celery", "-A", app, "worker", *queues, *pool,
+            "worker", sys.executable, "-m", "tests.lone_celery", "-A", app, "worker",
+            *queues, *pool,
             "-n", f"{lanes.replace(',', '-')}-{uuid4().hex[:6]}@test", "--loglevel", "INFO",
             "--without-gossip", "--without-mingle", "--without-heartbeat", *options,
             environ=environ,
@@ -299,8 +301,8 @@ def running_cluster(
 ) -> Iterator[Cluster]:
     """A cluster with a broker and an empty ledger, on `sqlite` or `postgres`; no worker yet.
 
-    With `broker_url` the broker is somebody else's. Coverage is measured in its processes on
-    SQLite, unless others measure the same: it takes nearly as long as what is measured.
+    With `broker_url` the broker is somebody else's. Coverage is measured in its processes where
+    `measured` says so, unless all tests run: it takes nearly as long as what is measured.
     """
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="vibe-", dir="/tmp")))
@@ -311,7 +313,7 @@ def running_cluster(
             ledger = open_database(url)
             version.create(ledger)
             ledger.close()
-        measured = measured and database == "sqlite"
+        measured = measured and not FULL
         cluster = Cluster(folder, url, stack, broker_url=broker_url, measured=measured)
         if not broker_url:
             cluster.broker_up()

@@ -83,6 +83,20 @@ def hold(log: str, gate: str, line: str = "started") -> str:
     return line
 
 
+@job
+def sit(log: str, gate: str, line: str) -> None:
+    """Write the process's id with a line at the start and, after the gate, at the end."""
+    write(log, f"start {os.getpid()} {line}")
+    wait_for(gate)
+    write(log, f"end {os.getpid()} {line}")
+
+
+@job(effort=4, lane="hard")
+def ponder(seconds: float) -> None:
+    """A hard job that takes so long."""
+    Event().wait(seconds)
+
+
 @job(max_retries=1)
 def hold_once(log: str, gate: str) -> None:
     """As `hold`, with one attempt."""

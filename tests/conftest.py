@@ -13,12 +13,17 @@ from warnings import catch_warnings, simplefilter
 
 import psycopg
 import pytest
+from hypothesis import HealthCheck, settings
 from psycopg import sql
 
 from vibe_tasks.store import version
 from vibe_tasks.store.engine import Database, open_database
 
 _numbers = count(1)
+
+# How long an example takes says how busy the machine is.
+settings.register_profile("here", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("here")
 
 
 def pytest_xdist_auto_num_workers() -> int:

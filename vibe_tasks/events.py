@@ -35,6 +35,7 @@ class EventType(StrEnum):
     AGENT_LIMITED = "AGENT_LIMITED"  #: an agent's provider refuses until a moment
     BREAKER_OPENED = "BREAKER_OPENED"
     BREAKER_CLOSED = "BREAKER_CLOSED"
+    SCALED = "SCALED"  #: a lane's fleet has grown or shrunk
     ESCALATED = "ESCALATED"  #: somebody was told
 
 

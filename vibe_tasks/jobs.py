@@ -12,7 +12,9 @@ from enum import StrEnum
 from math import inf
 from typing import Any
 
+from vibe_tasks.errors import InputError
 from vibe_tasks.failures import bounded
+from vibe_tasks.labels import checked_points, checked_required
 from vibe_tasks.priority import Priority
 
 
@@ -138,6 +140,8 @@ class NewJob:
         if not 1 <= self.max_retries <= MOST_RETRIES:
             raise ValueError(f"max_retries must be 1 or more, got {self.max_retries}")
         self._check_times()
+        if self.required or self.labels:
+            self._check_labels()
 
     def _check_times(self) -> None:
         for name in ("retry_base", "delay"):
@@ -151,6 +155,13 @@ class NewJob:
             seconds = getattr(self, name)
             if seconds is not None and not 0 < seconds < inf:
                 raise ValueError(f"{name} must be above zero, got {seconds}")
+
+    def _check_labels(self) -> None:
+        required: object = self.required
+        if not isinstance(required, tuple):  # of a text each letter would be one
+            raise InputError(f"required must be a tuple of labels, got {required!r}")
+        checked_required(required)
+        checked_points(self.labels)
 
 
 def _check_storable(name: str, text: str) -> None:

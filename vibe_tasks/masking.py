@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 MASK = "***"
 """Stands where a secret was."""
 
-SECRETS = frozenset({"escalation_secret"})
+SECRETS = frozenset({"escalation_secret", "fleet_secret"})
 """Settings whose value nobody is shown."""
 
-ADDRESSES = frozenset({"escalation_webhook"})
+ADDRESSES = frozenset({"escalation_webhook", "fleet_webhook"})
 """Settings whose path is a secret: whoever knows it may post there."""
 
 _WEB = frozenset({"http", "https"})

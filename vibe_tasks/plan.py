@@ -81,6 +81,8 @@ class ResolvedTask:
     max_retries: int
     max_fix_rounds: int
     retry_base: float
+    labels: Mapping[str, float]
+    required: tuple[str, ...]
 
     def to_json(self) -> dict[str, object]:
         """Return JSON values; the priority by its lower-case name."""
@@ -155,6 +157,8 @@ class Plan(Part):
             max_retries=_given(task.max_retries, default.max_retries),
             max_fix_rounds=_given(task.max_fix_rounds, default.max_fix_rounds),
             retry_base=_given(task.retry_base, default.retry_base),
+            labels=_given(task.labels, default.labels),
+            required=_given(task.required, default.required),
         )
 
     def with_agent(self, name: str) -> Plan:

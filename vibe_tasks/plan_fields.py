@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, Strict
 
+from vibe_tasks.labels import is_label
 from vibe_tasks.plan_problems import shown
 from vibe_tasks.plan_text import Plain
 
@@ -87,6 +88,12 @@ def _variable(value: str) -> str:
     return value
 
 
+def _label(value: str) -> str:
+    if not is_label(value):
+        raise ValueError(f"must be a label of letters, digits and `._:/=@+-`, got {shown(value)}")
+    return value
+
+
 def _web_address(value: str) -> str:
     # The value is not shown: this part of it may be a key, which would get into events and logs.
     if "@" in re.split(r"[/?#\\]", value.partition("://")[2] or value)[0]:
@@ -118,6 +125,10 @@ Size: TypeAlias = Annotated[_Whole, Field(ge=1, le=10**12)]
 Turns: TypeAlias = Annotated[_Whole, Field(ge=1, le=1000)]
 Amount: TypeAlias = Annotated[
     float, Strict(), Field(gt=0, le=10**9, allow_inf_nan=False), BeforeValidator(_number)
+]
+Label: TypeAlias = Annotated[Text, AfterValidator(_label)]
+Points: TypeAlias = Annotated[
+    float, Strict(), Field(ge=-(10**6), le=10**6, allow_inf_nan=False), BeforeValidator(_number)
 ]
 YesOrNo: TypeAlias = Annotated[bool, Strict(), BeforeValidator(_yes_or_no)]
 

@@ -11,8 +11,10 @@ from vibe_tasks.plan_fields import (
     Count,
     Effort,
     FilledText,
+    Label,
     Name,
     PathInside,
+    Points,
     Size,
     Text,
     Timeout,
@@ -238,6 +240,8 @@ class Defaults(Part):
     max_retries: Count = 3
     max_fix_rounds: Count = 3
     retry_base: Wait = 1.0
+    labels: dict[Label, Points] = Field(default_factory=dict)
+    required: tuple[Label, ...] = ()
 
 
 class TaskSpec(Part):
@@ -258,6 +262,8 @@ class TaskSpec(Part):
         max_fix_rounds: Failed QA is mended at most this often.
         retry_base: Seconds; after failure n the job waits about `retry_base * 2**n`.
         budget: What the task's jobs may use together.
+        labels: Points that a worker with this label is worth more to its dev, fix and qa jobs.
+        required: Labels that a worker must have to run them.
     """
 
     id: Name
@@ -274,6 +280,8 @@ class TaskSpec(Part):
     max_fix_rounds: Count | None = None
     retry_base: Wait | None = None
     budget: Budget | None = None
+    labels: dict[Label, Points] | None = None
+    required: tuple[Label, ...] | None = None
 
     @model_validator(mode="after")
     def _says_what(self) -> Self:

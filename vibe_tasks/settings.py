@@ -1,31 +1,23 @@
-"""Every setting: its name, unit, default and bounds.
-
-A setting comes from an environment variable `VIBE_<NAME>`, else from `vibe.toml`, else from its
-default here. Unknown names and wrong values are refused with one line that names the source.
-"""
+"""Every setting: its name, unit, default and bounds."""
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
-from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
-from vibe_tasks.errors import SettingsError
-from vibe_tasks.masking import shown
-from vibe_tasks.suggestion import did_you_mean
-
-PREFIX = "VIBE_"
-
-AGENT_VARIABLES = frozenset(
-    {"JOB_ID", "PLAN", "TASK_ID", "KIND", "ATTEMPT", "FIX_ROUND", "TASK_FILE"}
+from vibe_tasks.fleet import parse_fleet
+from vibe_tasks.setting_kinds import (
+    BrokerUrl,
+    CommandLine,
+    DatabaseUrl,
+    FleetText,
+    Labels,
+    Seconds,
+    WebAddress,
+    WeightsText,
+    Words,
 )
-"""Variables that we hand to agents; an agent that calls us must not be refused for them."""
-
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class Settings(BaseModel):
@@ -38,15 +30,15 @@ class Settings(BaseModel):
         min_length=1,
         description="Folder of the ledger, logs and worktrees.",
     )
-    database_url: str = Field(
+    database_url: DatabaseUrl = Field(
         default="",
         description="URL of the ledger; empty: SQLite at `$VIBE_HOME/ledger.db`.",
     )
-    broker_url: str = Field(
+    broker_url: BrokerUrl = Field(
         default="",
         description="URL of Redis or Valkey; empty: the embedded one of this home.",
     )
-    imports: tuple[str, ...] = Field(
+    imports: Words = Field(
         default=(),
         description="Modules with jobs that workers import, comma-separated.",
     )
@@ -103,15 +95,24 @@ class Settings(BaseModel):
         le=10_000,
         description="Jobs this worker takes at once; 0: its concurrency.",
     )
+    worker_labels: Labels = Field(
+        default=(),
+        description="Labels of this worker for jobs that ask for them, such as gpu,lang:rust.",
+    )
+    router_weights: WeightsText = Field(
+        default="",
+        description="Points of the router's terms that are not as designed, such as "
+        "senior=80,slot=5.",
+    )
     agent: str = Field(
         default="",
         description="Command line of the agent for `dev.delay()` calls that name none.",
     )
-    agent_env: tuple[str, ...] = Field(
+    agent_env: Words = Field(
         default=(),
         description="Variables that all agents and checks of this machine get, comma-separated.",
     )
-    escalation_webhook: str = Field(
+    escalation_webhook: WebAddress = Field(
         default="",
         description="URL that gets a POST about what needs a person; empty: none.",
     )
@@ -119,7 +120,7 @@ class Settings(BaseModel):
         default="",
         description="Secret that those requests are signed with; empty: they are not.",
     )
-    escalation_command: str = Field(
+    escalation_command: CommandLine = Field(
         default="",
         description="Program and arguments, run without a shell, that get the same as JSON on "
         "standard input; empty: none.",
@@ -172,123 +173,100 @@ class Settings(BaseModel):
         ge=1,
         description="Successes in a row that close a circuit breaker again.",
     )
+    scale_check_seconds: Seconds = Field(
+        default=2.0,
+        le=3600,
+        description="Seconds between two looks of a worker's autoscaler at its lanes.",
+    )
+    scale_up_depth: int = Field(
+        default=10,
+        ge=0,
+        description="More waiting jobs of a lane than this are a reason to grow.",
+    )
+    scale_down_depth: int = Field(
+        default=2,
+        ge=1,
+        validate_default=True,
+        description="As long as so many jobs wait, nothing shrinks.",
+    )
+    scale_up_age: float = Field(
+        default=5.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="Seconds that a due job may wait before that is a reason to grow.",
+    )
+    scale_up_cooldown: float = Field(
+        default=5.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="Least seconds from one growth to the next.",
+    )
+    scale_down_after: Seconds = Field(
+        default=60.0,
+        description="Seconds for which fewer must have been enough before anything shrinks.",
+    )
+    scale_down_cooldown: Seconds = Field(
+        default=30.0,
+        description="Seconds from each step down of one calm to the next.",
+    )
+    scale_seconds: Seconds = Field(
+        default=10.0,
+        le=3600,
+        description="Seconds between two looks at the size of the fleet.",
+    )
+    max_auto_scale_workers: int = Field(
+        default=20,
+        ge=0,
+        description="Workers that scaling the fleet may have at once, over all lanes.",
+    )
+    fleet_start_seconds: Seconds = Field(
+        default=120.0,
+        description="Seconds that a worker of the fleet may take from its order to its first sign.",
+    )
+    fleet_timeout: Seconds = Field(
+        default=10.0,
+        le=20,
+        description="Seconds that a provisioner may take for one answer.",
+    )
+    fleet_namespace: str = Field(
+        default="",
+        description="Namespace of the fleet's Deployments; empty: this pod's, else `default`.",
+    )
+    fleet_webhook: WebAddress = Field(
+        default="",
+        description="URL that the provisioner `webhook` asks for workers; empty: none.",
+    )
+    fleet_secret: str = Field(
+        default="",
+        description="Secret that those requests are signed with; empty: they are not.",
+    )
+    fleet: FleetText = Field(
+        default=(),
+        validate_default=True,
+        description="Lanes whose workers are scaled, comma-separated, each as "
+        "`LANE=PROVISIONER[/TARGET]:MIN:MAX[:SLOTS]`, such as `code=process:1:8`.",
+    )
+    alive_file: str = Field(
+        default="",
+        description="File that a worker's heartbeat, beat and the dispatcher touch at each turn, "
+        "whatever they reach, for liveness probes; empty: none.",
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         default="INFO",
         description="Least severe log line that is written.",
     )
 
-    @field_validator("imports", "agent_env", mode="before")
+    @field_validator("scale_down_depth")
     @classmethod
-    def _split(cls, value: object) -> object:
-        if isinstance(value, str):
-            return tuple(part.strip() for part in value.split(",") if part.strip())
+    def _below_the_depth_to_grow(cls, value: int, info: ValidationInfo) -> int:
+        if value > info.data.get("scale_up_depth", value) + 1:
+            raise ValueError("at most scale_up_depth + 1, or what waits would do both")
         return value
 
-    @field_validator("database_url")
+    @field_validator("fleet")
     @classmethod
-    def _known_database(cls, value: str) -> str:
-        if not value:
-            return value
-        scheme = urlsplit(value).scheme
-        if scheme in {"postgresql", "postgres", "postgresql+psycopg"}:
-            return "postgresql+psycopg" + value[len(scheme) :]
-        if scheme == "sqlite":
-            if value.startswith("sqlite:///") and value not in {"sqlite:///", "sqlite:///:memory:"}:
-                return value
-            raise ValueError("a ledger in memory is shared with nobody; use sqlite:///PATH")
-        raise ValueError("use sqlite:///PATH or postgresql://USER:PASSWORD@HOST/NAME")
-
-    @field_validator("broker_url")
-    @classmethod
-    def _known_broker(cls, value: str) -> str:
-        schemes = {"redis", "rediss", "redis+socket", "sentinel", "memory"}
-        if value and urlsplit(value).scheme not in schemes:
-            raise ValueError(
-                "use redis://HOST:PORT/0, rediss://…, redis+socket://PATH or sentinel://…"
-            )
+    def _has_its_webhook(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        used = {each.provisioner for each in parse_fleet(value)}
+        if "webhook" in used and not info.data.get("fleet_webhook"):
+            raise ValueError("the provisioner webhook needs fleet_webhook, which is not set")
         return value
-
-    @field_validator("escalation_webhook")
-    @classmethod
-    def _known_webhook(cls, value: str) -> str:
-        try:
-            parts = urlsplit(value)
-            sound = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-        except ValueError:
-            sound = False
-        if value and (not sound or "@" in parts.netloc or any(not "!" <= c <= "~" for c in value)):
-            raise ValueError("use https://HOST/PATH or http://HOST/PATH")
-        return value
-
-    @field_validator("escalation_command")
-    @classmethod
-    def _sound_command(cls, value: str) -> str:
-        try:
-            shlex.split(value)
-        except ValueError as error:
-            raise ValueError(f"not a command line: {error}") from error
-        return value
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sourced:
-    """One effective setting.
-
-    Attributes:
-        name: Field name, such as `home`.
-        value: As the program uses it, secrets masked.
-        source: `default`, the file's name, or the variable's name.
-    """
-
-    name: str
-    value: Any
-    source: str
-
-
-def read_settings(
-    environ: Mapping[str, str], toml: Mapping[str, Any], *, file: str = "vibe.toml"
-) -> tuple[Settings, tuple[Sourced, ...]]:
-    """The settings of these sources, and where each came from.
-
-    Args:
-        environ: Environment variables; only those with the prefix are looked at.
-        toml: The parsed settings file, empty where there is none.
-        file: Name of that file, for messages.
-
-    Raises:
-        SettingsError: A name is unknown or a value is wrong.
-    """
-    values: dict[str, Any] = {}
-    sources: dict[str, str] = {}
-    for key, value in toml.items():
-        _known(key, Settings.model_fields, where=f"{file}: ")
-        values[key], sources[key] = value, file
-    variables = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
-    for variable, text in environ.items():
-        name = variable.removeprefix(PREFIX)
-        if name == variable or name in AGENT_VARIABLES:
-            continue
-        _known(variable, variables, where="")
-        values[name.lower()], sources[name.lower()] = text, variable
-    try:
-        settings = Settings(**values)
-    except ValidationError as error:
-        raise SettingsError(_first_line(error, sources)) from error
-    listing = tuple(
-        Sourced(name=name, value=shown(name, value), source=sources.get(name, "default"))
-        for name, value in settings
-    )
-    return settings, listing
-
-
-def _known(name: str, names: Collection[str], *, where: str) -> None:
-    if name not in names:
-        raise SettingsError(f"{where}{name}: unknown setting{did_you_mean(name, names)}")
-
-
-def _first_line(error: ValidationError, sources: Mapping[str, str]) -> str:
-    first = error.errors()[0]
-    name = str(first["loc"][0]) if first["loc"] else ""
-    message = first["msg"].removeprefix("Value error, ")
-    given = shown(name, first.get("input"))
-    return f"{sources.get(name, name)}: {message}, got {given!r}"

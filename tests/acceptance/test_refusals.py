@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
 
@@ -13,8 +13,8 @@ from click.testing import CliRunner
 
 from tests.acceptance.plan_folder import branches, make_plan
 from tests.acceptance.vibe_command import Finished, Vibe
+from tests.homes import forget, own_home
 from vibe_tasks.cli.main import cli
-from vibe_tasks.tasks import resources
 from vibe_tasks.workspace.git import git
 
 HEAD = """\
@@ -62,6 +62,8 @@ BROKEN = {
 """What is wrong, the plan's text, and a word that the message must have."""
 
 
+Here = Callable[..., Finished]
+
 COUNTS = [
     "SELECT count(*) FROM plans", "SELECT count(*) FROM tasks", "SELECT count(*) FROM jobs",
     "SELECT count(*) FROM job_history", "SELECT count(*) FROM events",
@@ -73,6 +75,21 @@ COUNTS = [
 def plan(vibe: Vibe) -> Path:
     """A sound plan with a repository."""
     return make_plan(vibe.folder, [{"id": "a"}], agent={"type": "command", "argv": ["true"]})
+
+
+@pytest.fixture
+def here(vibe: Vibe, monkeypatch: pytest.MonkeyPatch) -> Iterator[Here]:
+    """`vibe.run` in this process: what is refused before anything starts needs none of its own."""
+
+    def run(*arguments: str | Path, **settings: str) -> Finished:
+        for name, value in {"VIBE_HOME": str(vibe.home), **settings}.items():
+            monkeypatch.setenv(name, value)
+        forget()
+        said = CliRunner().invoke(cli, [*map(str, arguments)], prog_name="vibe")
+        return Finished(code=said.exit_code, out=said.stdout, err=said.stderr)
+
+    with own_home(vibe.folder, monkeypatch):
+        yield run
 
 
 def refused(vibe: Vibe, finished: Finished, *words: str) -> None:
@@ -97,18 +114,11 @@ def refused(vibe: Vibe, finished: Finished, *words: str) -> None:
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_a_broken_plan_is_refused(
-    vibe: Vibe, plan: Path, name: str, monkeypatch: pytest.MonkeyPatch
-):
+def test_a_broken_plan_is_refused(vibe: Vibe, here: Here, plan: Path, name: str):
     """The line names the file and what is wrong in it."""
     text, word = BROKEN[name]
     plan.write_text(text, encoding="utf-8")
-    monkeypatch.setenv("VIBE_HOME", str(vibe.home))
-    resources.settings_with_sources.cache_clear()
-    said = CliRunner().invoke(cli, ["run", str(plan), "--json"], prog_name="vibe")
-    resources.settings_with_sources.cache_clear()
-    finished = Finished(code=said.exit_code, out=said.stdout, err=said.stderr)
-    refused(vibe, finished, str(plan), word)
+    refused(vibe, here("run", plan, "--json"), str(plan), word)
 
 
 def test_a_broken_plan_is_refused_by_the_program(vibe: Vibe, plan: Path):
@@ -118,17 +128,17 @@ def test_a_broken_plan_is_refused_by_the_program(vibe: Vibe, plan: Path):
     refused(vibe, vibe.run("run", plan, "--json"), str(plan), word)
 
 
-def test_a_plan_that_is_not_there_is_refused(vibe: Vibe):
+def test_a_plan_that_is_not_there_is_refused(vibe: Vibe, here: Here):
     """The line names the path; a folder or bytes that are no text are no plan either."""
-    refused(vibe, vibe.run("run", "nowhere.yaml"), "nowhere.yaml", "No such file")
-    refused(vibe, vibe.run("run", vibe.folder), str(vibe.folder))
+    refused(vibe, here("run", "nowhere.yaml"), "nowhere.yaml", "No such file")
+    refused(vibe, here("run", vibe.folder), str(vibe.folder))
     (vibe.folder / "bytes.yaml").write_bytes(b"\xff\xfe\x00plan")
-    refused(vibe, vibe.run("run", "bytes.yaml"), "bytes.yaml", "UTF-8")
+    refused(vibe, here("run", "bytes.yaml"), "bytes.yaml", "UTF-8")
 
 
-def test_an_agent_that_the_plan_does_not_have_is_refused(vibe: Vibe, plan: Path):
+def test_an_agent_that_the_plan_does_not_have_is_refused(vibe: Vibe, here: Here, plan: Path):
     """`--agent` takes names of the plan's agents, and says which is near."""
-    refused(vibe, vibe.run("run", plan, "--agent", "min"), "min", "mine")
+    refused(vibe, here("run", plan, "--agent", "min"), "min", "mine")
 
 
 def _missing(repository: Path) -> None:
@@ -147,20 +157,20 @@ def _without_commit(repository: Path) -> None:
 
 @pytest.mark.parametrize("spoil", [_missing, _no_repository])
 def test_a_repository_that_is_not_there_is_refused(
-    vibe: Vibe, plan: Path, spoil: Callable[[Path], None]
+    vibe: Vibe, here: Here, plan: Path, spoil: Callable[[Path], None]
 ):
     """No repository is made on the way."""
     repository = vibe.folder / "repo"
     spoil(repository)
-    refused(vibe, vibe.run("run", plan), str(repository))
+    refused(vibe, here("run", plan), str(repository))
     assert not (repository / ".git").exists()
 
 
-def test_a_repository_without_a_commit_is_refused(vibe: Vibe, plan: Path):
+def test_a_repository_without_a_commit_is_refused(vibe: Vibe, here: Here, plan: Path):
     """There is nothing that a task could start from."""
     repository = vibe.folder / "repo"
     _without_commit(repository)
-    finished = vibe.run("run", plan)
+    finished = here("run", plan)
     assert finished.code == 2
     assert "commit" in finished.err
     assert len(finished.err.splitlines()) == 1
@@ -168,7 +178,9 @@ def test_a_repository_without_a_commit_is_refused(vibe: Vibe, plan: Path):
 
 
 @pytest.mark.parametrize("staged", [False, True])
-def test_uncommitted_changes_are_refused_and_left_alone(vibe: Vibe, plan: Path, staged: bool):
+def test_uncommitted_changes_are_refused_and_left_alone(
+    vibe: Vibe, here: Here, plan: Path, staged: bool
+):
     """Every byte of the folder and of git's own files is as before."""
     repository = vibe.folder / "repo"
     (repository / "README").write_text("half an idea\n")
@@ -176,28 +188,28 @@ def test_uncommitted_changes_are_refused_and_left_alone(vibe: Vibe, plan: Path, 
     if staged:
         git("add", "README", cwd=repository)
     before = content(repository)
-    refused(vibe, vibe.run("run", plan), str(repository), "README", "uncommitted")
+    refused(vibe, here("run", plan), str(repository), "README", "uncommitted")
     assert content(repository) == before
 
 
-def test_a_base_that_does_not_exist_is_refused(vibe: Vibe, plan: Path):
+def test_a_base_that_does_not_exist_is_refused(vibe: Vibe, here: Here, plan: Path):
     """The line names it."""
     document = json.loads(plan.read_text())
     plan.write_text(json.dumps({**document, "base": "develop"}))
-    refused(vibe, vibe.run("run", plan), "develop")
+    refused(vibe, here("run", plan), "develop")
 
 
-def test_a_branch_from_elsewhere_is_not_overwritten(vibe: Vibe, plan: Path):
+def test_a_branch_from_elsewhere_is_not_overwritten(vibe: Vibe, here: Here, plan: Path):
     """Somebody's branch of the result's name stays where it is; `--fresh` is the way out."""
     git("branch", "vibe/work", "main", cwd=vibe.folder / "repo")
-    finished = vibe.run("run", plan)
+    finished = here("run", plan)
     assert finished.code == 2
     assert "--fresh" in finished.err
     assert vibe.rows("SELECT count(*) FROM plans") == [(0,)]
     assert branches(vibe.folder) == ["main", "vibe/work"]
 
 
-def test_a_ledger_of_a_newer_program_is_refused_and_left_alone(vibe: Vibe, plan: Path):
+def test_a_ledger_of_a_newer_program_is_refused_and_left_alone(vibe: Vibe, here: Here, plan: Path):
     """It is neither read nor written: who is newer may have changed everything."""
     vibe.home.mkdir()
     file = vibe.home / "ledger.db"
@@ -207,19 +219,19 @@ def test_a_ledger_of_a_newer_program_is_refused_and_left_alone(vibe: Vibe, plan:
         "INSERT INTO alembic_version VALUES ('9999'); CREATE TABLE secret (x)"
     )
     connection.close()
-    refused(vibe, vibe.run("run", plan), "9999", "newer")
+    refused(vibe, here("run", plan), "9999", "newer")
     assert vibe.rows("SELECT name FROM sqlite_master ORDER BY 1") == [
         ("alembic_version",), ("secret",),
     ]  # fmt: skip
 
 
-def test_a_broken_ledger_is_refused_and_left_alone(vibe: Vibe, plan: Path):
+def test_a_broken_ledger_is_refused_and_left_alone(vibe: Vibe, here: Here, plan: Path):
     """A file that is no database is not ours to overwrite."""
     vibe.home.mkdir()
     file = vibe.home / "ledger.db"
     file.write_bytes(b"this is no database, but somebody's notes" * 100)
     before = file.read_bytes()
-    finished = vibe.run("run", plan)
+    finished = here("run", plan)
     assert (finished.code, len(finished.err.splitlines())) == (2, 1), finished.err
     assert "ledger" in finished.err
     assert file.read_bytes() == before
@@ -235,30 +247,31 @@ def test_a_broker_that_is_not_there_is_refused(vibe: Vibe, plan: Path):
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "word"),
+    ("setting", "word"),
     [
-        ("VIBE_LEASE_SECONDS", "soon", "soon"),
-        ("VIBE_LEASE_SECONDS", "-1", "-1"),
-        ("VIBE_LEESE_SECONDS", "30", "VIBE_LEASE_SECONDS"),
-        ("VIBE_BROKER_URL", "amqp://localhost", "amqp"),
-        ("VIBE_DATABASE_URL", "mysql://localhost/x", "mysql"),
-        ("VIBE_DATABASE_URL", "postgresql://nobody@127.0.0.1:1/none", "127.0.0.1"),
-        ("VIBE_DATABASE_URL", "sqlite:////no/such/folder/x.db", "/no/such/folder"),
-        ("VIBE_HOME", "/proc/nowhere", "/proc/nowhere"),
-        ("VIBE_IMPORTS", "no_such_module", "no_such_module"),
+        ("VIBE_LEASE_SECONDS=soon", "soon"),
+        ("VIBE_LEASE_SECONDS=-1", "-1"),
+        ("VIBE_LEESE_SECONDS=30", "VIBE_LEASE_SECONDS"),
+        ("VIBE_BROKER_URL=amqp://localhost", "amqp"),
+        ("VIBE_DATABASE_URL=mysql://localhost/x", "mysql"),
+        ("VIBE_DATABASE_URL=postgresql://nobody@127.0.0.1:1/none", "127.0.0.1"),
+        ("VIBE_DATABASE_URL=sqlite:////no/such/folder/x.db", "/no/such/folder"),
+        ("VIBE_HOME=/proc/nowhere", "/proc/nowhere"),
+        ("VIBE_IMPORTS=no_such_module", "no_such_module"),
     ],
 )
-def test_a_wrong_setting_is_refused(vibe: Vibe, plan: Path, name: str, value: str, word: str):
+def test_a_wrong_setting_is_refused(vibe: Vibe, here: Here, plan: Path, setting: str, word: str):
     """The line names the variable or the place that it leads to."""
-    refused(vibe, vibe.run("run", plan, **{name: value}), word)
+    name, _, value = setting.partition("=")
+    refused(vibe, here("run", plan, **{name: value}), word)
 
 
-def test_a_wrong_settings_file_is_refused(vibe: Vibe, plan: Path):
+def test_a_wrong_settings_file_is_refused(vibe: Vibe, here: Here, plan: Path):
     """The line names the file and the key."""
     (vibe.folder / "vibe.toml").write_text("lease_secs = 3\n")
-    refused(vibe, vibe.run("run", plan), "vibe.toml", "lease_secs")
+    refused(vibe, here("run", plan), "vibe.toml", "lease_secs")
     (vibe.folder / "vibe.toml").write_text("lease_seconds = \n")
-    refused(vibe, vibe.run("run", plan), "vibe.toml")
+    refused(vibe, here("run", plan), "vibe.toml")
 
 
 def content(folder: Path) -> dict[str, str]:

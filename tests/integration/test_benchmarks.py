@@ -16,8 +16,10 @@ BENCHMARKS = {
     "throughput": ["--database", "sqlite"],
     "claims": ["--database", "sqlite"],
     "plans": [],
+    "routing": [],
     "memory": [],
     "makespan": [],
+    "scaling": [],
 }
 
 

@@ -11,8 +11,8 @@ import pytest
 
 from tests.ledgers import claim, middle, row
 from tests.plan_jobs import job_of, prepared
-from vibe_tasks.agents.agent import AgentEvent
-from vibe_tasks.errors import InputError, UnknownJobError
+from vibe_tasks.agents.agent import AgentEvent, Answer
+from vibe_tasks.errors import BudgetReachedError, InputError, LeaseLostError, UnknownJobError
 from vibe_tasks.flow import budgets
 from vibe_tasks.flow.attempts import Ending, settle
 from vibe_tasks.flow.attendance import Attendance, Used
@@ -213,3 +213,42 @@ def test_each_budget_is_told_once(database: Database, tmp_path: Path) -> None:
         ("a", "budget of task a: 1.00 of 1.00 USD used"),
         ("b", "budget of plan todo: 3.00 of 3.00 USD used"),
     ]
+
+
+def test_what_an_agent_tells_is_kept_while_it_works(database: Database, tmp_path: Path) -> None:
+    """At most once a second, without secrets; it is ended when its budget is used up or its job is
+    in other hands.
+    """
+    submit_plan(database, prepared(tmp_path, tasks=TASKS, budget={"usd": 1.0}))
+    now = [0.0]
+    job = job_of(database, "a", "dev")
+    place: Any = SimpleNamespace(
+        ledger=database, monotonic=lambda: now[0], insist=lambda write: write(False)
+    )
+    bench: Any = SimpleNamespace(place=place, claim=claim(database, job))
+    attendance = Attendance(bench, agent="sh", price=None, secrets=("tell-no-one",))
+
+    def kept() -> list[str]:
+        with database.read() as connection:
+            rows = events.recent(connection)
+        return [row["summary"] for row in rows if row["hook_event_type"] == "AgentMessage"]
+
+    attendance.heard(AgentEvent(kind="message", text="one"))
+    assert (kept(), attendance.stop_reason()) == ([], None)
+    now[0] = 5.0
+    attendance.heard(AgentEvent(kind="message", text="the word is tell-no-one", cost_usd=0.5))
+    assert len(kept()) == 2
+    assert "tell-no-one" not in "".join(kept())
+    assert attendance.stop_reason() is None
+    attendance.heard(told(10, 1.5))
+    now[0] = 9.0
+    assert "of 1" in str(attendance.stop_reason())
+    assert isinstance(attendance.stopped_by, BudgetReachedError)
+    attendance.close(Answer(cost_usd=2.5))
+    with database.read() as connection:
+        assert usage.spent(connection, str(bench.claim.plan_id), "plan", "").usd == 2.5
+    with database.begin() as connection:
+        jobs.block_job(connection, job, 1, "budget of plan todo: used up")
+    now[0] = 13.0
+    attendance.stop_reason()
+    assert isinstance(attendance.stopped_by, LeaseLostError)

@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 
 from tests.ledgers import new_job, submit
 from vibe_tasks.cli.main import cli
-from vibe_tasks.store import jobs, workers
+from vibe_tasks.store import jobs, lanes, workers
 from vibe_tasks.store.engine import Database
 from vibe_tasks.store.workers import Registered
 from vibe_tasks.tasks import resources
@@ -74,6 +74,24 @@ def test_limits_are_set_and_removed_one_by_one(ledger: Database) -> None:  # noq
     assert (listed("code")["concurrency"], listed("code")["rate"]) == (None, None)
 
 
+def test_rules_of_scaling_are_set_and_removed_one_by_one(ledger: Database) -> None:
+    """They are shown, and cost the lane's claims nothing: it stays one that nobody governs."""
+    told = vibe("limit", "code", "--max", "12", "--scale-up", "20", "--scale-after", "90").output
+    words = "at most 12 workers, up above 20, down after 90 s"
+    assert told == f"lane code: scaled {words}\n"
+    assert words in vibe("list").stdout
+    told = vibe("limit", "code", "--rate", "5/s", "--scale-up", "none", "--scale-age", "2.5").output
+    assert told == "lane code: 5/s, scaled at most 12 workers, up after 2.5 s, down after 90 s\n"
+    vibe("limit", "code", "--rate", "none")
+    set_ = {name: value for name, value in listed("code")["scaling"].items() if value is not None}
+    assert set_ == {"max_size": 12, "up_age": 2.5, "down_after": 90.0}
+    with ledger.read() as connection:
+        assert lanes.governed(connection) == frozenset()
+    last = vibe("limit", "code", "--max", "none", "--scale-age", "none", "--scale-after", "none")
+    assert last.output == "lane code: no limits\n"
+    assert listed("code")["scaling"] is None
+
+
 def test_the_lanes_of_every_deployment_are_listed(ledger: Database) -> None:  # noqa: ARG001
     """Also while nothing is in them."""
     assert [listed(lane)["running"] for lane in ("code", "qa", "deploy", "control")] == [0] * 4
@@ -92,7 +110,11 @@ def test_a_lane_that_nobody_serves_is_pointed_out(ledger: Database) -> None:  # 
     [
         (("pause", "a lane"), "lane must be"),
         (("limit", "a,b", "--rate", "1/s"), "lane must be"),
-        (("limit", "code"), "give --concurrency, --rate or both"),
+        (("limit", "code"), "give --concurrency, --rate, or a rule of scaling"),
+        (("limit", "code", "--min", "3", "--max", "2"), "need --min <= --max, got 3 and 2"),
+        (("limit", "code", "--scale-up", "1", "--scale-down", "3"), "--scale-down must be at most"),
+        (("limit", "code", "--scale-up", "2.5"), "--scale-up must be a whole number, or none"),
+        (("limit", "code", "--scale-after", "nan"), "--scale-after must be above zero"),
         (("limit", "code", "--concurrency", "0"), "--concurrency must be a number from 1"),
         (("limit", "code", "--concurrency", "2.5"), "--concurrency must be a number from 1"),
         (("limit", "code", "--concurrency", "9" * 30), "--concurrency must be a number from 1"),

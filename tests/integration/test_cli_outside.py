@@ -16,6 +16,7 @@ from click.testing import CliRunner, Result
 from tests.documents import ROOT, blocks
 from tests.homes import own_home
 from tests.ledgers import backdate, new_job, row, submit
+from tests.processes import unmeasured
 from vibe_tasks.cli.main import cli
 from vibe_tasks.store import lanes
 from vibe_tasks.store.engine import Database
@@ -180,7 +181,7 @@ def test_the_shell_script_of_the_documents_works(ledger: Database, tmp_path: Pat
         new_job(id="good", name="count-words", lane="reports", args=("paper.txt",)),
         new_job(id="bad", name="count-words", lane="reports", args=("none.txt",), max_retries=1),
     )
-    environ = os.environ | {
+    environ = unmeasured(os.environ) | {
         "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(ROOT),
         "UNTIL_IDLE": "0",
     }  # fmt: skip

@@ -18,7 +18,7 @@ import pytest
 
 from tests.acceptance.plan_folder import branch_files, branches, make_plan, outcomes
 from tests.acceptance.vibe_command import ROOT, Vibe
-from tests.processes import until
+from tests.processes import unmeasured, until
 from vibe_tasks.jobs import LANES
 from vibe_tasks.stack.embedded import EmbeddedStack
 from vibe_tasks.workspace.git import git
@@ -34,9 +34,12 @@ write("slow.txt", "done")
 
 
 @pytest.fixture
-def vibe(tmp_path: Path) -> Iterator[Vibe]:
-    """The command in an empty folder. Fails the test where a process of it outlives it."""
-    place = Vibe(folder=tmp_path, measured=True)
+def vibe(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Vibe]:
+    """The command in an empty folder. Fails the test where a process of it outlives it.
+
+    Coverage is measured where a test asks for it: the others would measure the same again.
+    """
+    place = Vibe(folder=tmp_path, measured=getattr(request, "param", "") == "measured")
     yield place
     try:
         until(lambda: not place.strays(), seconds=10)
@@ -46,10 +49,7 @@ def vibe(tmp_path: Path) -> Iterator[Vibe]:
                 process.kill()
 
 
-def ended(vibe: Vibe, plan_id: str) -> str:
-    """How the plan stands."""
-    shown = vibe.run("plans", "show", plan_id, "--json")
-    return str(shown.report["outcome"])
+measured = pytest.mark.parametrize("vibe", ["measured"], indirect=True)
 
 
 def first_line(command: subprocess.Popen[str], beginning: str) -> str:
@@ -90,6 +90,7 @@ def test_the_demo_overwrites_nothing(vibe: Vibe) -> None:
     assert [path.name for path in (vibe.folder / "todo-api-demo").iterdir()] == ["mine"]
 
 
+@measured
 def test_a_stack_that_is_up_serves_submit_run_and_doctor(vibe: Vibe) -> None:
     """`vibe up` says when it is ready, works for other commands and ends in good order."""
     plan = make_plan(vibe.folder, [{"id": "a", "prompt": WRITES}], name="first")
@@ -102,7 +103,9 @@ def test_a_stack_that_is_up_serves_submit_run_and_doctor(vibe: Vibe) -> None:
 
         submitted = vibe.run("submit", plan).out.strip()
         assert submitted.startswith("first-")
-        until(lambda: ended(vibe, submitted) == "completed", seconds=30)
+        deployed = "SELECT count(*) FROM tasks WHERE status = 'deployed'"
+        until(lambda: vibe.rows(deployed) == [(1,)], seconds=30)
+        assert vibe.run("plans", "show", submitted, "--json").report["outcome"] == "completed"
         plan = make_plan(vibe.folder, [{"id": "b", "prompt": WRITES}], name="second")
         watched = vibe.run("run", plan, "--workers", "3")
         assert watched.code == 0, watched.err
@@ -170,7 +173,7 @@ def test_a_lane_of_the_plan_is_served(vibe: Vibe) -> None:
 def test_a_run_uses_the_deployment_that_the_settings_name(vibe: Vibe) -> None:
     """With VIBE_BROKER_URL the run brings no stack of its own."""
     plan = make_plan(vibe.folder, [{"id": "a", "prompt": WRITES}])
-    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environ = {**unmeasured(os.environ), "PYTHONPATH": str(ROOT)}
     with EmbeddedStack(vibe.home, workers=2, lanes=LANES, environ=environ) as stack:
         broker = f"redis+socket://{stack.socket}"
         done = vibe.run("run", plan, "--json", VIBE_BROKER_URL=broker)
@@ -181,6 +184,7 @@ def test_a_run_uses_the_deployment_that_the_settings_name(vibe: Vibe) -> None:
         assert (refused.code, refused.out) == (2, "")
 
 
+@measured
 def test_on_a_terminal_the_progress_is_drawn(vibe: Vibe) -> None:
     """The live view goes to the terminal on standard error, the report to standard output."""
     plan = make_plan(vibe.folder, [{"id": "a", "prompt": WRITES}])
@@ -224,6 +228,7 @@ def test_a_reader_that_goes_away_is_no_crash(vibe: Vibe) -> None:
         command.wait(10)
 
 
+@measured
 def test_a_watched_status_ends_with_ctrl_c(vibe: Vibe) -> None:
     """Exit code 130, as of everything that somebody stops."""
     with vibe.started("status", "--watch") as command:

@@ -63,7 +63,9 @@ def told(*arguments: str) -> Any:
 def test_status_shows_breakers_and_cache(home: Path) -> None:
     """Those that ever opened, with the reason; as JSON all of them."""
     assert told("status")["breakers"] == []
+    assert told("status")["mix"]["dev_percentage"] == 0.0
     assert "BREAKER" not in vibe("status").stdout
+    assert "started" not in vibe("status").stdout
     assert not home.exists()
     CircuitBreaker("claude").trip(3600, "usage limit, resets at 8pm")
     CircuitBreaker("quiet").call(len, "")
@@ -80,6 +82,18 @@ def test_status_shows_breakers_and_cache(home: Path) -> None:
         ("claude", "open"), ("quiet", "closed"),
     ]  # fmt: skip
     assert (values["cache"]["size"], values["cache"]["hit_rate"]) == (1, 50.0)
+
+
+def test_status_tells_development_from_fixes(plan: Database) -> None:
+    """Of the jobs that were started; what waits is neither, and an empty ledger has no mix."""
+    assert "started: 1 dev (100.0 %), 0 fix (0.0 %)\n" in vibe("status").stdout
+    with plan.begin() as connection:
+        connection.exec_driver_sql(
+            "UPDATE jobs SET kind = 'fix', attempt = 1 WHERE task_id = 'b' AND kind = 'dev'"
+        )
+    assert told("status")["mix"] == {
+        "dev_tasks": 1, "fix_tasks": 1, "dev_percentage": 50.0, "fix_percentage": 50.0,
+    }  # fmt: skip
 
 
 def test_the_caches_are_shown_and_emptied(home: Path) -> None:

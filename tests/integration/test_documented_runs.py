@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.documents import ROOT, Block, blocks
+from tests.processes import unmeasured
 
 WHO = {
     f"GIT_{who}_{what}": value
@@ -33,7 +34,8 @@ def pasted(folder: Path, script: str) -> subprocess.CompletedProcess[str]:
     command.chmod(0o755)
     place = folder / "hello"
     place.mkdir()
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("VIBE_")}
+    kept = unmeasured(os.environ)
+    kept = {name: value for name, value in kept.items() if not name.startswith("VIBE_")}
     return subprocess.run(
         ["bash", "-e", "-c", script], cwd=place, capture_output=True, text=True, timeout=120,
         check=False,

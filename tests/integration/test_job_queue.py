@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 from celery import chain, chord
 
 from tests.cluster import Cluster, databases, running_cluster
+from tests.crowds import crowd
 from tests.processes import until
 from vibe_tasks.errors import IllegalMoveError, InputError, LeaseLostError, UnknownJobError
 
@@ -74,9 +74,8 @@ def test_ten_consumers_never_share_a_job(cluster: Cluster, queue: Any) -> None:
         "        print('took', claim.id, flush=True)\n"
         "        queue.complete(claim)\n"
     )
-    consumers = [cluster.start("consumer", sys.executable, "-c", script) for _ in range(10)]
-    until(lambda: all(each.exit_code() is not None for each in consumers), seconds=90)
-    lines = [line for each in consumers for line in each.log.read_text().splitlines()]
+    with crowd(script, [[]] * 10, environ=cluster.environ, cwd=cluster.folder) as consumers:
+        lines = [line for output in consumers.outputs() for line in output.splitlines()]
     taken = [line.removeprefix("took ") for line in lines if line.startswith("took ")]
     assert len(taken) == len(set(taken)) == 100
     assert set(taken) == wanted

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections import Counter
-from subprocess import PIPE, Popen
 from typing import Any
 
 from sqlalchemy import text
 
+from tests.crowds import crowd as processes
 from vibe_tasks.breaker import CircuitBreakerConfig
 from vibe_tasks.store import breakers, result_cache
 from vibe_tasks.store.engine import Database
@@ -99,29 +98,12 @@ print(json.dumps({"made": made, "seen": seen, "looks": looks, "admitted": admitt
 
 def crowd(database: Database) -> list[dict[str, Any]]:
     """Four processes go through all stages together; what each has seen."""
-    children = [
-        Popen(
-            [sys.executable, "-c", ONE_OF_THEM, database.url, f"w{n}", str(KEYS), str(CALLS)],
-            stdin=PIPE, stdout=PIPE, text=True,
-        )
-        for n in range(CROWD)
-    ]  # fmt: skip
-    try:
+    members = [[database.url, f"w{n}", str(KEYS), str(CALLS)] for n in range(CROWD)]
+    with processes(ONE_OF_THEM, members) as children:
         for _stage in range(4):
-            for child in children:
-                assert child.stdout is not None
-                assert child.stdout.readline()
-            for child in children:
-                assert child.stdin is not None
-                child.stdin.write("go\n")
-                child.stdin.flush()
-        outputs = [child.communicate(timeout=90)[0] for child in children]
-    finally:
-        for child in children:
-            child.kill()
-            child.wait()
-    assert [child.returncode for child in children] == [0] * CROWD
-    return [json.loads(output) for output in outputs]
+            assert all(children.lines())
+            children.go()
+        return [json.loads(output) for output in children.outputs()]
 
 
 def test_a_crowd_shares_a_breaker_and_a_cache(database: Database) -> None:

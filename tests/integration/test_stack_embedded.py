@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -254,3 +255,21 @@ def test_waiting_for_a_broker_is_bounded(tmp_path: Path) -> None:
     assert not broker_ready(tmp_path / "broker.sock", 0.05)
     assert not broker_ready(tmp_path / "broker.sock", 60, alive=lambda: False)
     assert monotonic() - begun < 5
+
+
+def test_flowers_port_that_is_taken_stops_the_start(tmp_path: Path):
+    """In a line that says what to do; Flower itself would die again and again and take the stack
+    with it. Nothing is left running, and the home is free.
+    """
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        stack = EmbeddedStack(
+            tmp_path, workers=1, lanes=["code"], environ=dict(os.environ),
+            flower=taken.getsockname()[1],
+        )  # fmt: skip
+        with pytest.raises(InputError, match=r"Flower cannot listen on .*FLOWER_PORT=PORT"):
+            stack.start()
+        assert not stack.pids
+        with stack_of(tmp_path) as other:
+            assert list(other.pids) == ["valkey"]

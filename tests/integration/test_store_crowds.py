@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import accumulate
-from subprocess import PIPE, Popen
 from threading import Barrier, Event
 
 import pytest
 from sqlalchemy import text
 
+from tests.crowds import crowd as processes
 from tests.ledgers import new_job, submit
 from vibe_tasks.store import held, jobs, lanes
 from vibe_tasks.store.engine import Database
@@ -113,25 +112,11 @@ def test_processes_that_got_a_message_for_each_job(database: Database, rule: str
     if rule == "limit":
         with database.begin() as connection:
             lanes.limit(connection, "code", concurrency=1)
-    children = [
-        Popen(
-            [sys.executable, "-c", CLAIMER, database.url, f"w{n}", json.dumps(names[n::4])],
-            stdin=PIPE, stdout=PIPE, text=True,
-        )
-        for n in range(4)
-    ]  # fmt: skip
-    taken: list[str] = []
-    for child in children:
-        assert child.stdout is not None
-        assert child.stdout.readline() == "ready\n"
-    for child in children:
-        assert child.stdin is not None
-        child.stdin.write("go\n")
-        child.stdin.flush()
-    for child in children:
-        output, _ = child.communicate(timeout=60)
-        assert child.returncode == 0
-        taken += json.loads(output)
+    members = [[database.url, f"w{n}", json.dumps(names[n::4])] for n in range(4)]
+    with processes(CLAIMER, members) as workers:
+        assert workers.lines() == ["ready"] * 4
+        workers.go()
+        taken = [name for output in workers.outputs() for name in json.loads(output)]
     while len(taken) < len(names):  # what was held when the last worker looked for more
         with database.begin() as connection:
             given = held.give_turns(connection).job_ids

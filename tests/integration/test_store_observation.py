@@ -8,7 +8,9 @@ from tests.ledgers import backdate, new_job, put_into, submit
 from vibe_tasks.jobs import JobStatus
 from vibe_tasks.store import events, workers
 from vibe_tasks.store.engine import Database, server_time
+from vibe_tasks.store.lane_list import list_lanes
 from vibe_tasks.store.stats import get_queue_stats
+from vibe_tasks.store.watching import oldest_unsent
 
 
 def test_an_empty_queue_has_no_figures(database: Database) -> None:
@@ -36,6 +38,31 @@ def test_the_figures_count_each_job_once(database: Database) -> None:
     assert stats.dead_letters == 1
     assert {name: dict(counts) for name, counts in alone.lanes.items()} == {"qa": {"pending": 2}}
     assert alone.dead_letters == 0
+
+
+def test_whatever_a_job_waits_for_it_is_counted_once(database: Database) -> None:
+    """Ready, held in any line, past its time or before it: each is pending, and due or not."""
+    held = ("lane", "key", "worker")
+    submit(
+        database, new_job(id="ready"), *(new_job(id=name) for name in held),
+        new_job(id="later", delay=60), new_job(id="past", delay=60),
+    )  # fmt: skip
+    with database.begin() as connection:
+        for name in held:
+            connection.exec_driver_sql(
+                f"UPDATE jobs SET held_for = '{name}', held_at = 1 WHERE id = '{name}'"  # noqa: S608
+            )
+    backdate(database, "past", ["backoff_until"], 70)
+    with database.read() as connection:
+        stats = get_queue_stats(connection)
+        (lane,) = list_lanes(connection)
+    assert dict(stats.lanes["code"]) == {"pending": 6}
+    assert stats.due == {"code": 5}
+    assert (lane.ready, lane.held, lane.running) == (2, 3, 0)
+    assert lane.oldest == pytest.approx(stats.oldest_pending_seconds["code"], abs=1)
+    with database.begin() as connection:  # what is held is no neglect of the dispatcher's
+        connection.exec_driver_sql("UPDATE jobs SET published_at = 1 WHERE id = 'ready'")
+        assert oldest_unsent(connection) == pytest.approx(10, abs=5)
 
 
 def test_the_oldest_due_job_tells_the_age(database: Database) -> None:

@@ -11,6 +11,7 @@ from subprocess import PIPE, Popen
 import pytest
 from sqlalchemy import text
 
+from tests.crowds import crowd
 from tests.ledgers import claim, new_job, row, submit
 from vibe_tasks.priority import Priority
 from vibe_tasks.store import jobs
@@ -96,24 +97,14 @@ def ready(process: Popen[str]) -> None:
     assert process.stdout.readline() == "ready\n"
 
 
-def test_ten_claimers_share_two_thousand_jobs(
-    database: Database, started: list[Popen[str]]
-) -> None:
+def test_ten_claimers_share_two_thousand_jobs(database: Database) -> None:
     """Each job runs exactly once, and each process sees priorities in order."""
     levels = list(Priority)
     submit(database, *(new_job(id=f"j{n}", priority=levels[n % 5]) for n in range(2_000)))
-    claimers = [start(started, CLAIMER, database.url, f"w{n}") for n in range(10)]
-    for process in claimers:
-        ready(process)
-    answers = []
-    for process in claimers:
-        assert process.stdin is not None
-        process.stdin.write("go\n")
-        process.stdin.flush()
-    for process in claimers:
-        output, _ = process.communicate(timeout=120)
-        assert process.returncode == 0
-        answers.append(json.loads(output))
+    with crowd(CLAIMER, [[database.url, f"w{n}"] for n in range(10)]) as claimers:
+        assert claimers.lines() == ["ready"] * 10
+        claimers.go()
+        answers = [json.loads(output) for output in claimers.outputs()]
     taken = Counter(job_id for answer in answers for _, job_id in answer)
     assert len(taken) == 2_000
     assert set(taken.values()) == {1}
@@ -171,17 +162,9 @@ def test_a_killed_archiver_neither_loses_nor_doubles(
     assert 0 < count_history(database)[1] < 2_000
 
 
-def test_ten_processes_may_create_the_schema_at_once(
-    empty_database: Database, started: list[Popen[str]]
-) -> None:
+def test_ten_processes_may_create_the_schema_at_once(empty_database: Database) -> None:
     """One builds it, the others find it built; none fails."""
-    creators = [start(started, CREATOR, empty_database.url) for _ in range(6)]
-    for process in creators:
-        ready(process)
-    for process in creators:
-        assert process.stdin is not None
-        process.stdin.write("go\n")
-        process.stdin.flush()
-    for process in creators:
-        output, _ = process.communicate(timeout=60)
-        assert (process.returncode, output) == (0, "created\n")
+    with crowd(CREATOR, [[empty_database.url]] * 10) as creators:
+        assert creators.lines() == ["ready"] * 10
+        creators.go()
+        assert creators.outputs() == ["created\n"] * 10

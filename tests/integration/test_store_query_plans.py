@@ -4,11 +4,12 @@ import json
 import re
 from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from tests.ledgers import new_job, submit
 from vibe_tasks.store import (
     claims,
+    counts,
     deadlines,
     held,
     key_lines,
@@ -17,18 +18,27 @@ from vibe_tasks.store import (
     next_job,
     outbox,
     submissions,
+    watching,
+    worker_line,
 )
 from vibe_tasks.store.engine import Database
 from vibe_tasks.store.statement import DIALECTS, Statement
 
 ROWS = 3_000
 
+TAKER = {"by": "w", "lease": 30.0, "routing": None}
+
 QUERIES: dict[str, tuple[Any, dict[str, object], str]] = {
-    "claim by id": (claims._CLAIM, {"job": "x7", "by": "w", "lease": 30.0}, "id"),
+    "claim by id": (claims._CLAIM, {"job": "x7", **TAKER}, "id"),
     "claim next": (
         next_job._CLAIM_NEXT,
-        {"of": "code", "by": "w", "lease": 30.0},
+        {"of": "code", "labels": "[]", **TAKER},
         "idx_jobs_ready",
+    ),
+    "waiting for a worker": (
+        worker_line._FIRST,
+        {"most": 100, "priority": -1, "seq": 0},
+        "idx_jobs_held_worker",
     ),
     "promote": (claims._PROMOTE, {"most": 100}, "idx_backoff_ready"),
     "next due": (outbox._NEXT_DUE, {}, "idx_backoff_ready"),
@@ -47,6 +57,16 @@ QUERIES: dict[str, tuple[Any, dict[str, object], str]] = {
     "first of a key": (key_lines.FIRST_OF_KEY, {"of": "c7"}, "idx_jobs_held_key"),
     "holder of a key": (submissions._HOLDER, {"unique_key": "k7"}, "idx_jobs_unique"),
 }
+
+FIGURES: dict[str, tuple[Any, str]] = {
+    "live jobs by lane": (select(counts.LIVE), "idx_jobs_ready"),
+    "ended jobs by lane": (counts.ENDED, "idx_jobs_ended"),
+    "oldest unsent": (watching._UNSENT, "idx_jobs_outbox"),
+}
+"""What `vibe status` asks for, each second with `--watch`."""
+
+WHOLE = 'SCAN jobs(?! USING (COVERING )?INDEX)|"Seq Scan"[^{}]*"Relation Name": "jobs"'
+"""Signs of a plan that reads all jobs."""
 
 
 def plan_of(database: Database, statement: Any, values: dict[str, object]) -> str:
@@ -108,5 +128,25 @@ def test_the_hot_statements_use_their_index(database: Database) -> None:
     for name, (statement, values, index) in QUERIES.items():
         plan = plan_of(database, statement, values)
         assert index in plan, name
-        whole = 'SCAN jobs(?! USING (COVERING )?INDEX)|"Seq Scan"[^{}]*"Relation Name": "jobs"'
-        assert re.search(whole, plan) is None, f"{name}: {plan}"
+        assert re.search(WHOLE, plan) is None, f"{name}: {plan}"
+
+
+def test_the_figures_of_a_queue_leave_the_ended_jobs_alone(database: Database) -> None:
+    """Of a ledger in which most jobs have ended, as they do, only the live ones are read; the
+    others are counted in their index.
+    """
+    fill(database)
+    with database.begin() as connection:
+        connection.execute(
+            text(
+                "UPDATE jobs SET status = 'completed', backoff_until = NULL, held_for = NULL, "
+                "held_at = NULL WHERE seq % 200 > 0"
+            )
+        )
+    with database.engine.connect() as connection:
+        alone = connection.execution_options(isolation_level="AUTOCOMMIT")
+        alone.execute(text("ANALYZE" if database.is_sqlite else "VACUUM ANALYZE jobs"))
+    for name, (statement, index) in FIGURES.items():
+        plan = plan_of(database, statement, {})
+        assert index in plan, f"{name}: {plan}"
+        assert re.search(WHOLE, plan) is None, f"{name}: {plan}"

@@ -25,7 +25,7 @@ LOCK = 4.0
 """Seconds of the lock: long enough for a loaded machine, short enough to wait for."""
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """A broker and no worker: ticks stay in the queue `ticks` and can be counted."""
     with running_cluster(request, "sqlite", measured=True) as made:
@@ -34,11 +34,33 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
         yield made
 
 
+@pytest.fixture(scope="module")
+def beats() -> list[Child]:
+    """Those that earlier tests have left running."""
+    return []
+
+
+@pytest.fixture
+def two(cluster: Cluster, beats: list[Child]) -> tuple[Child, Child]:
+    """The beat that leads, and one that stands by."""
+    beats[:] = [each for each in beats if each.exit_code() is None]
+    while len(beats) < 2:
+        beats.append(beat(cluster))
+    until(lambda: leads(beats[0]) != leads(beats[1]), seconds=30)
+    first, second = sorted(beats, key=leads, reverse=True)
+    return first, second
+
+
 def beat(cluster: Cluster) -> Child:
     """A beat that has begun."""
-    child = cluster.celery("-A", "ticking", "beat", "--loglevel", "INFO")
+    child = start(cluster)
     until(lambda: leads(child) or "standing by" in said(child), seconds=30)
     return child
+
+
+def start(cluster: Cluster) -> Child:
+    """A beat that is about to begin."""
+    return cluster.celery("-A", "ticking", "beat", "--loglevel", "INFO")
 
 
 def leads(child: Child) -> bool:
@@ -59,47 +81,57 @@ def more_ticks(cluster: Cluster, *, seconds: float = 20) -> None:
     until(lambda: ticks(cluster) >= before + 3, seconds=seconds)
 
 
-def test_two_beats_send_each_tick_once(cluster: Cluster) -> None:
+def sent(child: Child) -> int:
+    """Tasks that it has sent so far."""
+    return said(child).count("Sending due task")
+
+
+def test_two_beats_send_each_tick_once(cluster: Cluster, two: tuple[Child, Child]) -> None:
     """An entry of one second: never more ticks than seconds, and one of the beats sends them."""
-    first, second = beat(cluster), beat(cluster)
+    first, second = two
+    quiet = sent(second)
     before, begun = ticks(cluster), monotonic()
     until(lambda: ticks(cluster) >= before + 5, seconds=30)
     assert ticks(cluster) - before <= monotonic() - begun + 1
     assert leads(first)
     assert not leads(second)
-    assert "Sending due task" not in said(second)
+    assert sent(second) == quiet
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
-def test_another_beat_takes_over(cluster: Cluster, how: signal.Signals) -> None:
+def test_another_beat_takes_over(
+    cluster: Cluster, two: tuple[Child, Child], how: signal.Signals
+) -> None:
     """The leader is killed, or ends in good order: the schedule goes on."""
-    first, second = beat(cluster), beat(cluster)
+    first, second = two
     more_ticks(cluster)
     os.kill(first.pid, how)
     more_ticks(cluster, seconds=30)
     assert leads(second)
 
 
-def test_a_leader_that_was_stopped_steps_back(cluster: Cluster) -> None:
+def test_a_leader_that_was_stopped_steps_back(cluster: Cluster, two: tuple[Child, Child]) -> None:
     """It is stopped for longer than its lock lives: the other leads, and it sends nothing more."""
-    first, second = beat(cluster), beat(cluster)
+    first, second = two
     more_ticks(cluster)
     os.kill(first.pid, signal.SIGSTOP)
     try:
         until(lambda: leads(second), seconds=30)
     finally:
         os.kill(first.pid, signal.SIGCONT)
-    until(lambda: "standing by" in said(first), seconds=20)
-    sent = said(first).count("Sending due task")
+    until(lambda: not leads(first), seconds=20)
+    quiet = sent(first)
     before, begun = ticks(cluster), monotonic()
     until(lambda: ticks(cluster) >= before + 3, seconds=20)
     assert ticks(cluster) - before <= monotonic() - begun + 1
-    assert said(first).count("Sending due task") == sent
+    assert sent(first) == quiet
 
 
-def test_an_emptied_broker_does_not_end_the_schedule(cluster: Cluster) -> None:
+def test_an_emptied_broker_does_not_end_the_schedule(
+    cluster: Cluster, two: tuple[Child, Child]
+) -> None:
     """FLUSHALL takes schedule and lock: both come back, and there is one leader still."""
-    first, second = beat(cluster), beat(cluster)
+    first, second = two
     for _ in range(2):
         with cluster.broker() as broker:
             broker.flushall()
@@ -107,35 +139,41 @@ def test_an_emptied_broker_does_not_end_the_schedule(cluster: Cluster) -> None:
     assert leads(first) != leads(second)
 
 
-def test_lost_entries_are_written_again(cluster: Cluster) -> None:
+def test_lost_entries_are_written_again(cluster: Cluster, two: tuple[Child, Child]) -> None:
     """A broker short of memory drops the schedule and leaves the lock; nothing is due early."""
-    child = beat(cluster)
+    leader, _ = two
+    led = said(leader).count("beat: leading")
     more_ticks(cluster)
     with cluster.broker() as broker:
         for key in broker.scan_iter("vibe-beat:*"):
             if not key.endswith(b":lock"):
                 broker.delete(key)
     more_ticks(cluster)
-    assert said(child).count("beat: leading") == 1
+    assert said(leader).count("beat: leading") == led
     assert cluster.messages("rare") == 0
 
 
-def test_a_broker_that_was_away_does_not_end_beat(cluster: Cluster) -> None:
+def test_a_broker_that_was_away_does_not_end_beat(
+    cluster: Cluster, two: tuple[Child, Child]
+) -> None:
     """Killed and started empty: beat waits for it, and goes on."""
-    child = beat(cluster)
     more_ticks(cluster)
+    lost = {child: said(child).count("Redis away") for child in two}
     cluster.broker_down()
-    until(lambda: "Redis away" in said(child), seconds=20)
+    until(lambda: all(said(each).count("Redis away") > lost[each] for each in two), seconds=20)
     cluster.broker_up()
     more_ticks(cluster, seconds=30)
-    assert child.exit_code() is None
+    assert [child.exit_code() for child in two] == [None, None]
 
 
-def test_a_beat_that_starts_first_waits_for_the_broker(cluster: Cluster) -> None:
+def test_a_beat_that_starts_first_waits_for_the_broker(
+    cluster: Cluster, beats: list[Child]
+) -> None:
     """No broker yet: beat says so and waits."""
+    while beats:
+        end(beats.pop())
     cluster.broker_down()
-    child = cluster.celery("-A", "ticking", "beat", "--loglevel", "INFO")
-    until(lambda: "Redis away" in said(child), seconds=30)
+    beats.append(start(cluster))
+    until(lambda: "Redis away" in said(beats[0]), seconds=30)
     cluster.broker_up()
     more_ticks(cluster, seconds=30)
-    end(child)

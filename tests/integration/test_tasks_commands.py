@@ -1,17 +1,13 @@
-"""Celery's own commands on our application: worker, beat, flower, inspect, control."""
+"""Celery's own commands on our application: worker, beat, inspect, control."""
 
 from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
-from urllib.error import URLError
-from urllib.request import urlopen
 
 import pytest
 from celery.exceptions import TaskRevokedError
@@ -31,9 +27,9 @@ def double(number: int) -> int:
 
 @pytest.fixture(scope="module")
 def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
-    """A worker of two processes with events on, and a dispatcher."""
+    """A worker of two processes, and a dispatcher."""
     with running_cluster(request, "sqlite") as made:
-        worker = made.start_worker("code,control", "-E", processes=2)
+        worker = made.start_worker("code,control", processes=2)
         made.dispatcher()
         ready(worker)
         yield made
@@ -197,66 +193,7 @@ def test_revoke_with_terminate_ends_a_running_job(cluster: Cluster, tmp_path: Pa
     assert cluster.jobs.add.delay(1, 2).get(timeout=10) == 3
 
 
-# --- flower ---
-
-
-@pytest.fixture(scope="module")
-def flower(cluster: Cluster) -> str:
-    """Address of a Flower."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    child = cluster.celery(
-        "-A", "vibe_tasks", "flower", "--address=127.0.0.1", f"--port={port}",
-        environ={"FLOWER_UNAUTHENTICATED_API": "1"},
-    )  # fmt: skip
-    address = f"http://127.0.0.1:{port}"
-
-    def answers() -> bool:
-        assert child.exit_code() is None, said(child)
-        return bool(get(f"{address}/api/workers?refresh=1"))
-
-    until(answers, seconds=40)
-    return address
-
-
-def get(url: str) -> Any:
-    """The JSON at this address; nothing where there is no answer."""
-    try:
-        with urlopen(url, timeout=10) as answer:  # noqa: S310  our own address
-            return json.load(answer)
-    except (URLError, OSError, ValueError):
-        return None
-
-
-def test_flower_lists_our_jobs(cluster: Cluster, flower: str, tmp_path: Path) -> None:
-    """Names, arguments, states and results, under the ledger's ids."""
-    good = cluster.jobs.add.delay(20, 22)
-    bad = cluster.jobs.refuse.delay(str(tmp_path / "log"))
-    again = cluster.jobs.fail_until.delay(str(tmp_path / "tries"), 2)
-    for result in (good, bad, again):
-        until(result.ready)
-
-    def ended() -> bool:
-        tasks = get(f"{flower}/api/tasks") or {}
-        states = [tasks.get(each.id, {}).get("state") for each in (good, bad, again)]
-        return states == ["SUCCESS", "FAILURE", "SUCCESS"]
-
-    until(ended, seconds=20)
-    tasks = get(f"{flower}/api/tasks")
-    assert tasks[good.id]["name"] == "cluster_jobs.add"
-    assert tasks[good.id]["args"] == "(20, 22)"
-    assert tasks[good.id]["result"] == "42"
-    assert "it will never work" in tasks[bad.id]["exception"]
-    assert tasks[again.id]["result"] == "2"
-
-
-def test_flower_shows_a_jobs_result_from_the_ledger(cluster: Cluster, flower: str) -> None:
-    """`/api/task/result` asks the result backend, which is the ledger."""
-    result = cluster.jobs.add.delay(1, 2)
-    result.get(timeout=10)
-    answer = get(f"{flower}/api/task/result/{result.id}")
-    assert (answer["state"], answer["result"]) == ("SUCCESS", 3)
+# --- logs ---
 
 
 def test_an_idle_worker_is_quiet(cluster: Cluster) -> None:

@@ -19,7 +19,7 @@ from vibe_tasks.store import events, lanes
 @pytest.fixture(scope="module", params=databases("postgres"))
 def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """Two workers with two processes each, and two dispatchers."""
-    with running_cluster(request, request.param) as made:
+    with running_cluster(request, request.param, measured=True) as made:
         workers = [made.start_worker("code,keyed,free", processes=2) for _ in range(2)]
         made.dispatcher()
         made.dispatcher()

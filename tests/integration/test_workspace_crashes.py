@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.processes import ended_by_id
+from tests.crowds import crowd
+from tests.processes import ended_by_id, unmeasured
 from tests.repositories import files_of, new_repository, raw
 from vibe_tasks.workspace.git import git
 from vibe_tasks.workspace.merge import merge
@@ -88,21 +90,10 @@ def assert_merged_once(repository: Repository, numbers: range) -> None:
 
 def test_ten_processes_merge_into_one_branch(repository: Repository) -> None:
     """Each commit is merged exactly once, and no worktree gets in another's way."""
-    with ended_by_id() as processes:
-        workers = []
-        for number in range(10):
-            numbers = [str(n) for n in range(number, 30, 10)]
-            worker = subprocess.Popen(
-                [sys.executable, "-c", WORKER, str(repository.path), *numbers],
-                cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-            )  # fmt: skip
-            processes.append(psutil.Process(worker.pid))
-            workers.append(worker)
-        for worker in workers:
-            worker.stdin.write("\n")
-            worker.stdin.flush()
-        said = [worker.communicate(timeout=120)[0].split("\n") for worker in workers]
-    assert all(worker.returncode == 0 for worker in workers)
+    members = [[str(repository.path), *map(str, range(n, 30, 10))] for n in range(10)]
+    with crowd(WORKER, members, cwd=ROOT) as workers:
+        workers.go()
+        said = [output.split("\n") for output in workers.outputs()]
     assert sorted(line for lines in said for line in lines if line) == sorted(
         f"{number} True" for number in range(30)
     )
@@ -113,7 +104,8 @@ def test_a_process_may_die_before_any_of_its_steps(repository: Repository) -> No
     """Killed before its first, second, third, … step, an attempt can be made again."""
     done = subprocess.run(
         [sys.executable, "-c", DYING, str(repository.path)],
-        cwd=ROOT, check=True, capture_output=True, text=True, timeout=120,
+        cwd=ROOT, env=unmeasured(os.environ), check=True, capture_output=True, text=True,
+        timeout=120,
     )  # fmt: skip
     attempts = int(done.stdout)
     assert attempts > 20
@@ -125,7 +117,8 @@ def test_the_same_attempt_again_merges_nothing_twice(repository: Repository) -> 
     with ended_by_id() as processes:
         worker = subprocess.Popen(
             [sys.executable, "-c", WORKER, str(repository.path), *map(str, range(100))],
-            cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            cwd=ROOT, env=unmeasured(os.environ), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            text=True,
         )  # fmt: skip
         processes.append(psutil.Process(worker.pid))
         worker.stdin.write("\n")

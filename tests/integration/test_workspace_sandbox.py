@@ -12,6 +12,7 @@ from typing import Any
 import psutil
 import pytest
 
+from tests.processes import unmeasured
 from tests.repositories import new_repository, write
 from vibe_tasks.errors import PermanentError, TransientError
 from vibe_tasks.plan_specs import Limits, Surroundings
@@ -40,7 +41,8 @@ def strict(tmp_path: Path, worktree: Path) -> Any:
     sandbox = Sandbox(writable=(worktree,), hidden=(tmp_path / "home",))
 
     def start(command: str, **options: Any) -> Finished:
-        options = {"timeout": 60.0, "log": tmp_path / "log", "env": dict(os.environ)} | options
+        env = unmeasured(os.environ)  # measuring would write to the checkout
+        options = {"timeout": 60.0, "log": tmp_path / "log", "env": env} | options
         return run(["sh", "-c", command], cwd=worktree, sandbox=sandbox, **options)
 
     return start
@@ -163,7 +165,7 @@ def test_a_passing_shortage_is_not_remembered(
     write(tmp_path / "bin", {"bwrap": script})
     (tmp_path / "bin" / "bwrap").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
-    options: Any = {"cwd": tmp_path, "env": dict(os.environ), "timeout": 60.0}
+    options: Any = {"cwd": tmp_path, "env": unmeasured(os.environ), "timeout": 60.0}
     options |= {"log": tmp_path / "log", "sandbox": Sandbox(writable=(tmp_path,))}
     with pytest.raises(TransientError, match=r"temporarily unavailable$"):
         run(["true"], **options)
@@ -179,7 +181,7 @@ def test_folders_in_memory_are_bounded(tmp_path: Path, worktree: Path) -> None:
     """Files in them are memory that no look at processes finds; the others cannot be filled."""
     held = surround(
         Surroundings(sandbox="strict", limits=Limits(memory=20)),
-        Machine(hidden=(tmp_path / "home",)), environ=os.environ, worktree=worktree,
+        Machine(hidden=(tmp_path / "home",)), environ=unmeasured(os.environ), worktree=worktree,
     )  # fmt: skip
     fill = "for place in /tmp /dev/shm; do head -c 30000000 /dev/zero > $place/x; wc -c $place/x; "
     fill += "done; for place in /dev /run ../..; do touch $place/x || echo kept; done; "
@@ -204,8 +206,8 @@ def test_a_plans_surroundings_are_made_real(
     spec = Surroundings(sandbox="strict", env=("NAMED",), limits=Limits(cpu=9.0, memory=500))
     with checkout(repository, repository.resolve("main"), tmp_path / "home/worktrees/x") as tree:
         held = surround(
-            spec, Machine(hidden=(tmp_path / "home",)), environ=os.environ, worktree=tree.path,
-            readable=(repository.common_dir,),
+            spec, Machine(hidden=(tmp_path / "home",)), environ=unmeasured(os.environ),
+            worktree=tree.path, readable=(repository.common_dir,),
         )  # fmt: skip
         assert held.limits == Bounds(cpu=9.0, memory=500_000_000)
         command = "git log --format=%s; echo $NAMED; echo 2 > a; git status --short; git add -A"

@@ -129,6 +129,29 @@ def test_claude_speaks_for_itself_not_for_its_helpers():
     assert (reader.told.message, reader.told.input_tokens) == ("own", 2)
 
 
+def test_codex_tells_what_it_does():
+    """Its tools by name, with what they work on; what goes wrong with one is an error."""
+
+    def item(kind: str, **more: object) -> dict[str, object]:
+        return {"type": "item.completed", "item": {"type": kind, **more}}
+
+    _, events = read(
+        "codex",
+        {"type": "thread.started", "thread_id": "t1"},
+        {"type": "item.started", "item": {"type": "command_execution", "command": "ls"}},
+        item("file_change", changes=[{"kind": "add", "path": "a.py"}]),
+        item("mcp_tool_call", tool="search", arguments={"q": "x"}),
+        item("web_search", query="how"),
+        item("error", message="no net"),
+    )
+    told = [(event.kind, event.text) for event in events]
+    assert [kind for kind, _ in told][:6] == ["session", *["tool"] * 4, "error"]
+    for (_, text), word in zip(
+        told[1:6], ["ls", "add a.py", "search", "how", "no net"], strict=True
+    ):
+        assert word in text
+
+
 def test_codex_goes_on_after_an_error():
     """A connection that it lost and found again is no failure; a failed turn is one."""
     lost = {"type": "error", "message": "Reconnecting... 1/5"}

@@ -31,13 +31,15 @@ COMMANDS = list(every_command(cli))
 def test_all_promised_commands_are_there() -> None:
     """Scripts rely on these names."""
     promised = (
-        "run, demo, up, submit, status, jobs list, jobs show, jobs retry, jobs cancel, jobs claim, "
-        "jobs heartbeat, jobs complete, jobs fail, dlq list, dlq retry, dlq discard, "
+        "run, demo, up, submit, status, jobs list, jobs show, jobs explain, jobs retry, "
+        "jobs cancel, jobs claim, jobs heartbeat, jobs complete, jobs fail, "
+        "dlq list, dlq retry, dlq discard, "
         "plans list, plans show, plans cancel, plans approve, plans budget, "
         "lanes list, lanes pause, lanes resume, lanes limit, cache stats, cache clear, "
-        "workers list, events handlers, "
+        "scale history, scale check, workers list, workers drain, events handlers, "
         "events forget, "
-        "db upgrade, db downgrade, db check, db archive, config, doctor"
+        "db upgrade, db downgrade, db check, db archive, config, doctor, "
+        "health worker, health beat, health dispatcher, health ledger, health broker"
     )
     assert {" ".join(words) for words in COMMANDS} == set(promised.split(", "))
 

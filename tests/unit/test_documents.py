@@ -29,6 +29,7 @@ from tests.documents import (
     prose,
     text_of,
 )
+from tests.processes import unmeasured
 from vibe_tasks.plan import parse_plan
 
 TREE = {context.command_path: context for context in generate.commands()}
@@ -101,7 +102,7 @@ def test_python_code_runs(block: Block, tmp_path: Path):
     done = subprocess.run(
         [sys.executable, "-c", block.text],
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**unmeasured(os.environ), "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         timeout=60,

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from vibe_tasks.errors import SettingsError
 from vibe_tasks.masking import MASK, masked
-from vibe_tasks.settings import Settings, read_settings
+from vibe_tasks.setting_sources import read_settings
+from vibe_tasks.settings import Settings
 
 
 def read(environ: dict[str, str] | None = None, toml: dict[str, object] | None = None) -> Settings:
@@ -152,3 +153,30 @@ def test_a_refused_url_does_not_show_its_password() -> None:
 def test_the_rest_of_the_environment_is_nobodys_business(environ: dict[str, str]) -> None:
     """Variables without the prefix never stop a start."""
     read({name: value for name, value in environ.items() if not name.startswith("VIBE_")})
+
+
+def test_a_value_may_come_from_a_file() -> None:
+    """As containers are given their secrets; the variable that names the file is the source."""
+    files = {"/run/secrets/url": "postgresql://u:p@h/db\n"}
+    settings, listing = read_settings(
+        {"VIBE_DATABASE_URL_FILE": "/run/secrets/url", "VIBE_ALIVE_FILE": "/run/alive"}, {},
+        read=files.__getitem__,
+    )  # fmt: skip
+    assert settings.database_url == "postgresql+psycopg://u:p@h/db"
+    assert settings.alive_file == "/run/alive"  # a setting whose own name ends so
+    (found,) = (each for each in listing if each.name == "database_url")
+    assert (found.source, MASK in found.value) == ("VIBE_DATABASE_URL_FILE", True)
+
+
+def test_a_file_that_cannot_be_read_stops_the_start() -> None:
+    """One line with variable and reason; a value twice, or of an unknown name, is refused too."""
+
+    def gone(path: str) -> str:
+        raise FileNotFoundError(2, "No such file or directory", path)
+
+    with pytest.raises(SettingsError, match="VIBE_BROKER_URL_FILE: cannot read /x: No such file"):
+        read_settings({"VIBE_BROKER_URL_FILE": "/x"}, {}, read=gone)
+    with pytest.raises(SettingsError, match="VIBE_BROKER_URL is set too"):
+        read({"VIBE_BROKER_URL_FILE": "/x", "VIBE_BROKER_URL": "redis://h"})
+    with pytest.raises(SettingsError, match="VIBE_BROKRE_URL_FILE: unknown setting"):
+        read({"VIBE_BROKRE_URL_FILE": "/x"})

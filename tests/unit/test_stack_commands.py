@@ -9,6 +9,7 @@ from vibe_tasks.errors import InputError
 from vibe_tasks.stack.broker import broker_program, valkey_server
 from vibe_tasks.stack.children import Program
 from vibe_tasks.stack.embedded import child_commands, worker_name
+from vibe_tasks.stack.flower import flower_port
 from vibe_tasks.stack.supervisor import RESTART, how_it_ended
 
 
@@ -22,6 +23,14 @@ def test_the_worker_serves_the_given_lanes_with_the_given_processes() -> None:
     )
 
 
+def test_the_worker_may_grow() -> None:
+    """Then it is told most and fewest processes, in the form of `--autoscale`."""
+    command = child_commands(Path("/home"), workers=1, lanes=["code"], grow_to=6)["worker"]
+
+    assert command[4] == "6,1"
+    assert child_commands(Path("/home"), workers=2, lanes=["code"], grow_to=2)["worker"][4] == "2"
+
+
 def test_every_home_has_a_worker_of_its_own() -> None:
     """Homes may share a ledger: one that clears up must not take the other's jobs away."""
     assert worker_name(Path("/home/a")) != worker_name(Path("/home/b"))
@@ -30,7 +39,7 @@ def test_every_home_has_a_worker_of_its_own() -> None:
 
 def test_the_worker_sends_events_where_flower_listens() -> None:
     """Flower shows a worker only while its heartbeats come."""
-    commands = child_commands(Path("/home"), workers=1, lanes=["code"], flower=True)
+    commands = child_commands(Path("/home"), workers=1, lanes=["code"], flower=5555)
 
     assert "--watched" in commands["worker"]
 
@@ -38,12 +47,21 @@ def test_the_worker_sends_events_where_flower_listens() -> None:
 def test_beat_and_flower_run_only_when_asked_for() -> None:
     """Only a worker and the dispatcher run by default; Flower listens on this machine alone."""
     few = child_commands(Path("/home"), workers=1, lanes=["code"])
-    all_of_them = child_commands(Path("/home"), workers=1, lanes=["code"], beat=True, flower=True)
+    all_of_them = child_commands(Path("/home"), workers=1, lanes=["code"], beat=True, flower=80)
 
     assert list(few) == ["worker", "dispatcher"]
     assert list(all_of_them) == ["worker", "dispatcher", "beat", "flower"]
     assert "/home/beat-schedule" in all_of_them["beat"]
-    assert "--address=127.0.0.1" in all_of_them["flower"]
+    assert all_of_them["flower"][-2:] == ("--address=127.0.0.1", "--port=80")
+
+
+def test_flowers_own_variable_names_its_port() -> None:
+    """Its usual one without; what is no port is refused before anything starts."""
+    assert flower_port({}) == flower_port({"FLOWER_PORT": ""}) == 5555
+    assert flower_port({"FLOWER_PORT": "6000"}) == 6000
+    for wrong in ("0", "65536", "http", "-1"):
+        with pytest.raises(InputError, match="FLOWER_PORT must be a port"):
+            flower_port({"FLOWER_PORT": wrong})
 
 
 @pytest.mark.parametrize(("workers", "lanes"), [(0, ["code"]), (-1, ["code"]), (1, [])])

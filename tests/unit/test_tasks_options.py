@@ -76,10 +76,16 @@ def test_a_lane_that_no_worker_could_name_is_refused(lane: object) -> None:
         check_lane(lane)
 
 
-@pytest.mark.parametrize("lane", ["code", "worker.code@host-1", "GPU_2"])
+@pytest.mark.parametrize("lane", ["code", "code@host-1", "GPU_2"])
 def test_lanes_are_plain_names(lane: str) -> None:
     """Under our name for it, or Celery's."""
     assert lane_of({"lane": lane}) == lane_of({"queue": lane}) == lane
+
+
+def test_no_lane_has_the_name_of_a_workers_own_queue() -> None:
+    """Only that worker would take its jobs, and give back what it cannot start."""
+    with pytest.raises(InputError, match=r"no lane begins with 'worker\.'"):
+        check_lane("worker.code@host-1")
 
 
 def test_a_misspelt_option_is_refused_with_the_near_miss() -> None:

@@ -7,7 +7,7 @@ import click
 from vibe_tasks.cli.commands import Command
 from vibe_tasks.cli.printing import json_option, print_json, print_table
 from vibe_tasks.masking import masked
-from vibe_tasks.settings import PREFIX
+from vibe_tasks.setting_sources import PREFIX
 from vibe_tasks.tasks import resources
 
 

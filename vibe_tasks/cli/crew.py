@@ -40,7 +40,8 @@ class Crew:
         processes: Processes of the worker.
         lanes: Lanes that the worker serves.
         beat: Whether beat runs too.
-        flower: Whether Flower runs too.
+        flower: Flower's port; 0: it does not run.
+        grow_to: Processes that the worker may grow to; 0: it does not grow.
     """
 
     def __init__(
@@ -51,14 +52,16 @@ class Crew:
         processes: int,
         lanes: Sequence[str],
         beat: bool = False,
-        flower: bool = False,
+        flower: int = 0,
+        grow_to: int = 0,
     ) -> None:
         self._ledger = ledger
         self._home = home
         self._worker = worker_name(home)
         self.stack = EmbeddedStack(
-            home, workers=processes, lanes=lanes, environ=os.environ, beat=beat, flower=flower
-        )
+            home, workers=processes, lanes=lanes, environ=os.environ, beat=beat, flower=flower,
+            grow_to=grow_to,
+        )  # fmt: skip
         self.owns = False
         self._look_at = 0.0
 

@@ -49,6 +49,7 @@ limit_option = click.option(
 
 _OUTSIDE = "vibe_tasks.cli.outside"
 _ELSEWHERE = {
+    "explain": ("vibe_tasks.cli.explain:explain", "Explain which worker a job is for."),
     "claim": (f"{_OUTSIDE}:claim", "Take a job to do it yourself."),
     "heartbeat": (f"{_OUTSIDE}:heartbeat", "Keep a job that you have claimed."),
     "complete": (f"{_OUTSIDE}:complete", "Say that a job is done."),
@@ -253,10 +254,10 @@ def why_it_waits(connection: Transaction, row: Mapping[str, Any]) -> str | None:
         case JobStatus.PENDING if row["backoff_until"] is not None:
             return f"until {moment(row['backoff_until'])}"
         case JobStatus.PENDING:
-            held = lane_list.why_held(connection, row)
+            lease = resources.settings().lease_seconds
+            held = lane_list.why_held(connection, row, lease=lease)
             if held:
                 return held
-            lease = resources.settings().lease_seconds
             served = any(
                 each["lane"] == row["lane"] and each["status"] == "online" and each["age"] <= lease
                 for each in workers.list_workers(connection)

@@ -8,15 +8,17 @@ from typing import Any
 import click
 
 from vibe_tasks.cli.commands import Group
+from vibe_tasks.cli.lane_scaling import changes, refusal, rules_text, scaling_options
 from vibe_tasks.cli.ledger import look_into_ledger, open_ledger, place
 from vibe_tasks.cli.printing import json_option, note, print_json, print_table, span
 from vibe_tasks.errors import InputError
 from vibe_tasks.jobs import LANES
 from vibe_tasks.rate import parse_rate, rate_text
 from vibe_tasks.store import lanes as rules
-from vibe_tasks.store.engine import Database
+from vibe_tasks.store.engine import Database, Transaction
 from vibe_tasks.store.lane_list import Lane, list_lanes
 from vibe_tasks.store.lanes import Keep
+from vibe_tasks.store.scaling_rules import Rules, rules_of, set_rules
 from vibe_tasks.store.workers import list_workers
 from vibe_tasks.tasks.queues import check_lane
 
@@ -42,16 +44,18 @@ def list_(as_json: bool) -> None:
     Held jobs are due and wait for their turn: for room in their lane, or for their concurrency key.
     """
     with look_into_ledger() as ledger, ledger.read() as connection:
-        found = list_lanes(connection, also=LANES)
+        scaling = rules_of(connection)
+        found = list_lanes(connection, also={*LANES, *scaling})
     if as_json:
-        print_json([_listed(each) for each in found])
+        print_json([_listed(each, scaling.get(each.lane)) for each in found])
         return
     print_table(
-        ("LANE", "STATE", "AT ONCE", "RATE", "RUNNING", "READY", "HELD", "OLDEST DUE"),
+        ("LANE", "STATE", "AT ONCE", "RATE", "RUNNING", "READY", "HELD", "OLDEST DUE", "SCALING"),
         [
             (each.lane, "paused" if each.paused else "open", each.concurrency,
              each.rate and rate_text(each.rate), each.running, each.ready, each.held,
-             None if each.oldest is None else span(each.oldest))
+             None if each.oldest is None else span(each.oldest),
+             rules_text(scaling.get(each.lane)))
             for each in found
         ],
         empty=f"no lanes in {place()}",
@@ -85,7 +89,9 @@ def resume(lane: str, as_json: bool) -> None:
 
 
 @lanes.command(
-    example="vibe lanes limit code --concurrency 8 --rate 100/m\nvibe lanes limit code --rate none"
+    example="vibe lanes limit code --concurrency 8 --rate 100/m\n"
+    "vibe lanes limit code --rate none\n"
+    "vibe lanes limit code --max 12 --scale-up 20 --scale-after 120"
 )
 @lane_argument
 @click.option(
@@ -93,17 +99,35 @@ def resume(lane: str, as_json: bool) -> None:
     help="How many of its jobs may run at once; none: any number.",
 )  # fmt: skip
 @click.option("--rate", help="How many may start in a time: 10/s, 100/m, 500/h; none: any number.")
+@scaling_options
 @json_option
-def limit(lane: str, concurrency: str | None, rate: str | None, as_json: bool) -> None:
-    """Limit how many of a lane's jobs run at once or start in a time, on all hosts together."""
+def limit(
+    lane: str, concurrency: str | None, rate: str | None, as_json: bool, **scaling: str | None
+) -> None:
+    """Limit how many of a lane's jobs run at once or start in a time, on all hosts together.
+
+    And set the rules by which its workers are scaled, in place of the settings; none: as they say.
+    The thresholds hold for growing pools within workers too, whose bounds are their own:
+    `--autoscale`, or Celery's `control autoscale`.
+    """
     check_lane(lane)
-    if concurrency is None and rate is None:
-        raise InputError("give --concurrency, --rate or both")
+    scaled = changes(scaling)
+    if concurrency is None and rate is None and not scaled:
+        raise InputError("give --concurrency, --rate, or a rule of scaling")
     at_once, starts = _number(concurrency), _rate(rate)
     with open_ledger() as ledger:
         with ledger.begin() as connection:
             rules.limit(connection, lane, concurrency=at_once, rate=starts)
-        _tell(ledger, lane, f"lane {lane}: {_limits(_now(ledger, lane))}", as_json=as_json)
+            if scaled:
+                _scale(connection, lane, scaled)
+        _tell(ledger, lane, f"lane {lane}: {_limits(*_now(ledger, lane))}", as_json=as_json)
+
+
+def _scale(connection: Transaction, lane: str, scaled: dict[str, float | None]) -> None:
+    try:
+        set_rules(connection, lane, scaled)
+    except ValueError as error:
+        raise refusal(error) from error
 
 
 def _number(text: str | None) -> int | Keep | None:
@@ -123,28 +147,34 @@ def _rate(text: str | None) -> float | Keep | None:
     return rate
 
 
-def _limits(lane: Lane) -> str:
+def _limits(lane: Lane, scaling: Rules | None) -> str:
     limits = [f"{lane.concurrency} at once"] if lane.concurrency is not None else []
     if lane.rate is not None:
         limits.append(rate_text(lane.rate))
+    if text := rules_text(scaling):
+        limits.append(f"scaled {text}")
     return ", ".join(limits) or "no limits"
 
 
-def _listed(lane: Lane) -> dict[str, Any]:
+def _listed(lane: Lane, scaling: Rules | None) -> dict[str, Any]:
     values = asdict(lane)
     values["oldest_seconds"] = values.pop("oldest")
-    return values | {"rate": lane.rate and rate_text(lane.rate)}
+    return values | {
+        "rate": lane.rate and rate_text(lane.rate),
+        "scaling": None if scaling is None else asdict(scaling),
+    }
 
 
-def _now(ledger: Database, lane: str) -> Lane:
+def _now(ledger: Database, lane: str) -> tuple[Lane, Rules | None]:
     with ledger.read() as connection:
-        return next(each for each in list_lanes(connection, also=[lane]) if each.lane == lane)
+        found = next(each for each in list_lanes(connection, also=[lane]) if each.lane == lane)
+        return found, rules_of(connection, [lane]).get(lane)
 
 
 def _tell(ledger: Database, lane: str, done: str, *, as_json: bool) -> None:
     """Say what was done, and where it may be a misspelt name."""
     if as_json:
-        print_json(_listed(_now(ledger, lane)))
+        print_json(_listed(*_now(ledger, lane)))
     else:
         click.echo(done)
     with ledger.read() as connection:

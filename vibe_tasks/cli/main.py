@@ -30,10 +30,12 @@ _COMMANDS = {
     "lanes": (f"{_HERE}.lanes:lanes", "List, pause, resume and limit lanes."),
     "cache": (f"{_HERE}.cache:cache", "Show and empty the caches of results."),
     "workers": (f"{_HERE}.workers:workers", "List the worker registry."),
+    "scale": (f"{_HERE}.scale:scale", "Show and check the size of the fleet."),
     "events": (f"{_HERE}.events:events", "List and forget the handlers of events."),
     "db": (f"{_HERE}.database:db", "Upgrade, check and tidy the ledger."),
     "config": (f"{_HERE}.config:config", "Show the effective settings."),
     "doctor": (f"{_HERE}.doctor:doctor", "Check the settings and every connection."),
+    "health": (f"{_HERE}.health:health", "Answer probes: is this part at work?"),
 }
 
 

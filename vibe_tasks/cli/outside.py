@@ -72,10 +72,20 @@ class Held:
     "--wait", type=Seconds(), default=0.0, metavar="SECONDS",
     help="Wait so long for a job.",
 )  # fmt: skip
+@click.option(
+    "--label", "labels", metavar="LABEL", multiple=True,
+    help="Also jobs that require this label; may be repeated.",
+)  # fmt: skip
 @lease_option
 @json_option
 def claim(
-    lanes: tuple[str, ...], worker: str | None, wait: float, lease: float | None, as_json: bool
+    *,
+    lanes: tuple[str, ...],
+    worker: str | None,
+    wait: float,
+    labels: tuple[str, ...],
+    lease: float | None,
+    as_json: bool,
 ) -> int:
     """Take the most urgent due job of the first LANE that has one, for one attempt.
 
@@ -84,7 +94,7 @@ def claim(
     as failed.
     """
     name = worker or f"cli@{socket.gethostname()}"
-    with storage_trouble(), JobQueue(worker=name, lease=lease) as queue:
+    with storage_trouble(), JobQueue(worker=name, lease=lease, labels=labels) as queue:
         taken = queue.claim(*lanes, wait=wait)
         if taken is None:
             queue.tidy(*lanes)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from vibe_tasks.errors import UnavailableError
 from vibe_tasks.stack.broker import broker_answers
 from vibe_tasks.tasks import resources
-from vibe_tasks.tasks.broker_probe import probe
 
 
 def stack_answers() -> bool:
@@ -20,6 +19,9 @@ def require_broker() -> None:
         UnavailableError: It does not answer, or no stack runs here.
     """
     if resources.settings().broker_url:
+        # Most deployments are asked for their socket alone: that needs no client.
+        from vibe_tasks.tasks.broker_probe import probe  # noqa: PLC0415
+
         probe(resources.broker_url())
     elif not stack_answers():
         raise UnavailableError(

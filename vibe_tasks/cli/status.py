@@ -11,13 +11,14 @@ import click
 from vibe_tasks.cli.commands import Command
 from vibe_tasks.cli.interruption import Interruption
 from vibe_tasks.cli.ledger import look_into_ledger, place
-from vibe_tasks.cli.printing import json_option, print_json, print_table, span
+from vibe_tasks.cli.printing import counted, json_option, print_json, print_table, span
 from vibe_tasks.cli.shared import breaker_values, cache_line, print_breakers
 from vibe_tasks.cli.waiting import Unserved, unserved
 from vibe_tasks.cli.workers import print_workers, registry
 from vibe_tasks.jobs import JobStatus
-from vibe_tasks.store import breakers, result_cache
+from vibe_tasks.store import breakers, result_cache, worker_line
 from vibe_tasks.store.engine import Database
+from vibe_tasks.store.mix import mix
 from vibe_tasks.store.stats import get_queue_stats
 from vibe_tasks.store.watching import oldest_unsent
 from vibe_tasks.store.workers import list_workers
@@ -59,6 +60,8 @@ def figures(ledger: Database) -> dict[str, Any]:
         window = resources.settings().breaker_window_seconds
         standing = breakers.states(connection, window=window)
         cached = result_cache.counts(connection)
+        mixed = mix(connection)
+        lacks = worker_line.lacks(connection, lease=resources.settings().lease_seconds)
     workers = registry(rows, lease=resources.settings().lease_seconds)
     return {
         "lanes": {
@@ -70,10 +73,12 @@ def figures(ledger: Database) -> dict[str, Any]:
         },
         "by_status": stats.by_status,
         "dead_letters": stats.dead_letters,
+        "mix": mixed.to_json(),
         "oldest_unsent_seconds": unsent,
         "workers": workers,
         "breakers": [breaker_values(each) for each in standing],
         "cache": cached.to_json(),
+        "waiting_for_labels": [asdict(each) for each in lacks],
         "unserved_lanes": [asdict(each) for each in unserved(stats, workers)],
     }
 
@@ -89,11 +94,16 @@ def _print(found: Mapping[str, Any]) -> None:
     headers = ("LANE", *(name.upper() for name in names), "OLDEST DUE")
     print_table(headers, rows, empty=f"no jobs in {place()}")
     click.echo(f"dead letters: {found['dead_letters']}")
+    if found["mix"]["dev_tasks"] + found["mix"]["fix_tasks"]:
+        click.echo("started: {dev_tasks} dev ({dev_percentage} %), "
+                   "{fix_tasks} fix ({fix_percentage} %)".format_map(found["mix"]))  # fmt: skip
     click.echo()
     print_workers(found["workers"])
     print_breakers(found["breakers"])
     if found["cache"]["hits"] + found["cache"]["misses"]:
         click.echo(f"\ncache: {cache_line(found['cache'])}")
+    for lack in (worker_line.Lack(**values) for values in found["waiting_for_labels"]):
+        click.echo(f"warning: {counted(lack.jobs, 'job waits', 'jobs wait')}: {lack.text()}")
     embedded = not resources.settings().broker_url
     for each in (Unserved(**values) for values in found["unserved_lanes"]):
         click.echo(f"warning: {each.text()}: {each.mend(embedded=embedded)}")

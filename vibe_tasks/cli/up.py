@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import click
 
 from vibe_tasks.cli.commands import Command
@@ -12,6 +14,7 @@ from vibe_tasks.cli.printing import counted
 from vibe_tasks.cli.run import log_to_file, workers_option
 from vibe_tasks.cli.served_lanes import served_lanes
 from vibe_tasks.errors import InputError, SettingsError
+from vibe_tasks.stack.flower import HOST, flower_port
 from vibe_tasks.tasks import resources
 
 LOOK = 0.25
@@ -20,14 +23,24 @@ LOOK = 0.25
 
 @click.command(cls=Command, example="VIBE_IMPORTS=shop.jobs vibe up --workers 4")
 @workers_option
-@click.option("--flower", is_flag=True, help="Run Flower too, on http://127.0.0.1:5555.")
+@click.option(
+    "--max-workers", type=click.IntRange(1, 256), metavar="N",
+    help="Let the worker grow to so many processes when jobs wait, from those of --workers.",
+)  # fmt: skip
+@click.option(
+    "--flower", is_flag=True,
+    help="Run Flower too, on http://127.0.0.1:5555, or the port that FLOWER_PORT names.",
+)  # fmt: skip
 @click.option("--web", is_flag=True, help="Run the web dashboard too (not in this version).")
-def up(processes: int, flower: bool, web: bool) -> None:
+def up(processes: int, max_workers: int | None, flower: bool, web: bool) -> None:
     """Run the whole embedded stack until Ctrl-C: broker, worker, dispatcher, beat.
 
     For programs that call `.delay()` and for `vibe submit`. The worker serves the lanes of the
     modules that VIBE_IMPORTS names, too.
     """
+    grow_to = max_workers or 0
+    if grow_to and grow_to < processes:
+        raise InputError(f"--max-workers: fewer than --workers, {grow_to} and {processes}")
     if web:
         raise InputError("--web: not available in this version; `vibe status --watch` is")
     if resources.settings().broker_url:
@@ -35,21 +48,23 @@ def up(processes: int, flower: bool, web: bool) -> None:
             "VIBE_BROKER_URL is set, and `vibe up` brings a broker of its own: unset it, or "
             "start workers with `celery -A vibe_tasks worker`"
         )
+    port = flower_port(os.environ) if flower else 0
     log_to_file()
     lanes = served_lanes()
     home = resources.home()
     with open_ledger() as ledger:
-        crew = Crew(ledger, home, processes=processes, lanes=lanes, beat=True, flower=flower)
+        crew = Crew(
+            ledger, home, processes=processes, lanes=lanes, beat=True, flower=port,
+            grow_to=grow_to,
+        )  # fmt: skip
         with crew, Interruption() as interruption:
             crew.start()
             click.echo(f"home     {home}")
             click.echo(f"ledger   {ledger.engine.url.render_as_string(hide_password=True)}")
             click.echo(f"broker   {resources.broker_url()}")
-            click.echo(
-                f"worker   {counted(processes, 'process', 'processes')} for {', '.join(lanes)}"
-            )
-            if flower:
-                click.echo("flower   http://127.0.0.1:5555")
+            click.echo(f"worker   {_processes(processes, grow_to)} for {', '.join(lanes)}")
+            if port:
+                click.echo(f"flower   http://{HOST}:{port}")
             click.echo(f"logs     {crew.stack.logs}")
             ready = False
             while not interruption.came:
@@ -60,3 +75,9 @@ def up(processes: int, flower: bool, web: bool) -> None:
                 resources.pause(LOOK)
             click.echo("stopping")
     click.echo("stopped; what was not finished goes on with the next start")
+
+
+def _processes(least: int, most: int) -> str:
+    return (
+        f"{least} to {most} processes" if most > least else counted(least, "process", "processes")
+    )

@@ -23,6 +23,10 @@ LANES = {JobKind.QA: "qa", JobKind.REVIEW: "qa", JobKind.DEPLOY: "deploy"}
 """Lanes of the pipeline's own jobs; dev and fix jobs go to the task's lane."""
 
 
+REPOSITORY_POINTS = 15.0
+"""Points of a worker on whose host the repository is already."""
+
+
 def new_job(task: Mapping[str, Any], kind: JobKind, *, round: int = 0, **extra: Any) -> NewJob:  # noqa: A002
     """A job of a plan's task.
 
@@ -49,7 +53,19 @@ def new_job(task: Mapping[str, Any], kind: JobKind, *, round: int = 0, **extra: 
         task_id=task["id"],
         round=round,
         concurrency_key=_alone(task, kind),
+        **_asks(spec, kind),
     )
+
+
+def _asks(spec: Mapping[str, Any], kind: JobKind) -> dict[str, Any]:
+    """What a job says about its worker: a host that has the repository need not fetch it. What the
+    task says is about programs that work on its files, so for a merge or a vote it means nothing.
+    """
+    own = kind in {JobKind.DEV, JobKind.FIX, JobKind.QA}
+    labels = dict(spec.get("labels") or {}) if own else {}
+    if spec.get("repo_label"):
+        labels.setdefault(spec["repo_label"], REPOSITORY_POINTS)
+    return {"labels": labels, "required": tuple(spec.get("required") or ()) if own else ()}
 
 
 def _alone(task: Mapping[str, Any], kind: JobKind) -> str | None:

@@ -15,6 +15,7 @@ from vibe_tasks.flow import control, progress
 from vibe_tasks.flow.plan_branch import PlanBranch
 from vibe_tasks.flow.workplace import mirrors
 from vibe_tasks.jobs import Publication
+from vibe_tasks.labels import repo_label
 from vibe_tasks.pipeline import JobKind, TaskStatus
 from vibe_tasks.plan import Budget, Plan, ResolvedTask
 from vibe_tasks.store import events, jobs, plans, usage
@@ -200,7 +201,8 @@ def _same(connection: Transaction, known: Mapping[str, Any], prepared: Prepared)
 def _write(connection: Transaction, plan_id: str, prepared: Prepared) -> tuple[Publication, ...]:
     plan = prepared.plan
     rows = [
-        _task_row(plan, plan.resolved(task), position) for position, task in enumerate(plan.order())
+        _task_row(plan, plan.resolved(task), position, prepared.repository.address)
+        for position, task in enumerate(plan.order())
     ]
     needs = [(task.id, need) for task in plan.tasks for need in dict.fromkeys(task.needs)]
     plans.insert_plan(
@@ -253,7 +255,7 @@ def _write_budgets(connection: Transaction, plan_id: str, plan: Plan) -> None:
             )
 
 
-def _task_row(plan: Plan, task: ResolvedTask, position: int) -> dict[str, Any]:
+def _task_row(plan: Plan, task: ResolvedTask, position: int, address: str | None) -> dict[str, Any]:
     waits = bool(task.needs)
     spec = {
         "task": task.to_json(),
@@ -261,6 +263,9 @@ def _task_row(plan: Plan, task: ResolvedTask, position: int) -> dict[str, Any]:
         "priority": task.priority.name.lower(),
         "priority_why": plan.explain_priority(plan.task(task.id)),
         "effort": task.effort,
+        "labels": dict(task.labels),
+        "required": list(task.required),
+        "repo_label": None if address is None else repo_label(address),
         "max_retries": max(1, task.max_retries),  # the first failure can be the last, none cannot
         "retry_base": task.retry_base,
         "agent": task.agent,

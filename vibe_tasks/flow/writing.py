@@ -5,8 +5,9 @@ A transaction whose connection broke may have been committed. The next try looks
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
+from typing import Any
 
 from vibe_tasks.errors import LeaseLostError
 from vibe_tasks.jobs import Claim, NewJob
@@ -55,6 +56,8 @@ def claim(
     lease: float,
     retries: Retries,
     in_use: Callable[[str, int], bool],
+    labels: Collection[str] = (),
+    routing: Mapping[str, Any] | None = None,
 ) -> Claim | None:
     """Take this job for one attempt, or None when it is not to be had.
 
@@ -65,6 +68,8 @@ def claim(
         lease: Seconds until the claim ends without a heartbeat.
         retries: Tries again.
         in_use: Whether another process or thread of this worker runs this attempt.
+        labels: What the worker has that a job may require.
+        routing: Why the job's message came to this worker.
     """
 
     def write(unsure: bool) -> Claim | None:
@@ -72,7 +77,9 @@ def claim(
             with suppress(LeaseLostError), ledger.begin() as connection:
                 _give_up_orphan(connection, job_id, worker, in_use)
         with ledger.write_once() as connection:
-            return jobs.claim(connection, job_id, worker=worker, lease=lease)
+            return jobs.claim(
+                connection, job_id, worker=worker, lease=lease, labels=labels, routing=routing
+            )
 
     return retries.call(write)
 

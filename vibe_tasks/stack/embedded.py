@@ -21,6 +21,7 @@ from vibe_tasks.addresses import socket_path
 from vibe_tasks.errors import InputError, UnavailableError
 from vibe_tasks.stack import broker
 from vibe_tasks.stack.children import Program
+from vibe_tasks.stack.flower import HOST, require_free
 from vibe_tasks.stack.lock import StackLock
 from vibe_tasks.stack.supervisor import Supervisor
 
@@ -38,7 +39,13 @@ BROKER_GRACE = 1.0
 
 
 def child_commands(
-    home: Path, *, workers: int, lanes: Sequence[str], beat: bool = False, flower: bool = False
+    home: Path,
+    *,
+    workers: int,
+    lanes: Sequence[str],
+    beat: bool = False,
+    flower: int = 0,
+    grow_to: int = 0,
 ) -> dict[str, tuple[str, ...]]:
     """Name and command line of every child but the broker.
 
@@ -47,17 +54,19 @@ def child_commands(
         workers: Processes of the worker. At least 1.
         lanes: The lanes that the worker serves. At least one.
         beat: Whether Celery's beat runs too.
-        flower: Whether Flower runs too, on port 5555 of this machine alone.
+        flower: Flower's port on this machine alone; 0: it does not run.
+        grow_to: Processes that the worker may grow to; 0: it does not grow.
     """
     if workers < 1:
         raise InputError(f"the stack needs 1 worker process or more, got {workers}")
     if not lanes:
         raise InputError("the stack needs a lane to serve")
+    processes = f"{grow_to},{workers}" if grow_to > workers else str(workers)
     celery = (sys.executable, "-m", "celery", "-A", "vibe_tasks")
     commands = {
         "worker": (
             *(sys.executable, "-m", "vibe_tasks.tasks.worker"),
-            *(_name_of(home), str(workers), ",".join(lanes), *(("--watched",) if flower else ())),
+            *(_name_of(home), processes, ",".join(lanes), *(("--watched",) if flower else ())),
         ),
         "dispatcher": (sys.executable, "-m", "vibe_tasks.tasks.dispatcher"),
     }
@@ -65,7 +74,7 @@ def child_commands(
         schedule = str(home / "beat-schedule")
         commands["beat"] = (*celery, "beat", "--loglevel", "INFO", "--schedule", schedule)
     if flower:
-        commands["flower"] = (*celery, "flower", "--address=127.0.0.1", "--port=5555")
+        commands["flower"] = (*celery, "flower", f"--address={HOST}", f"--port={flower}")
     return commands
 
 
@@ -92,7 +101,8 @@ class EmbeddedStack:
         lanes: The lanes that it serves.
         environ: Environment of all children; `VIBE_HOME` is set to the resolved home.
         beat: Whether Celery's beat runs too.
-        flower: Whether Flower runs too.
+        flower: Flower's port on this machine alone; 0: it does not run.
+        grow_to: Processes that the worker may grow to; 0: it does not grow.
         commands: Other children instead, by name; the broker always runs.
         grace: Seconds between SIGTERM and SIGKILL.
     """
@@ -105,7 +115,8 @@ class EmbeddedStack:
         lanes: Sequence[str],
         environ: Mapping[str, str],
         beat: bool = False,
-        flower: bool = False,
+        flower: int = 0,
+        grow_to: int = 0,
         commands: Mapping[str, Sequence[str]] | None = None,
         grace: float = GRACE,
     ) -> None:
@@ -114,11 +125,12 @@ class EmbeddedStack:
         self.socket = socket_path(self.home, temp_dir=Path(tempfile.gettempdir()), uid=os.getuid())
         if commands is None:
             commands = child_commands(
-                self.home, workers=workers, lanes=lanes, beat=beat, flower=flower
+                self.home, workers=workers, lanes=lanes, beat=beat, flower=flower, grow_to=grow_to
             )
         self._commands = commands
         # Unbuffered: what a child said last is what explains its end.
         self._environ = {**environ, "VIBE_HOME": str(self.home), "PYTHONUNBUFFERED": "1"}
+        self._flower = flower
         self._grace = grace
         self._lock = StackLock(self.home)
         self._owns_socket = False
@@ -138,12 +150,14 @@ class EmbeddedStack:
 
         Raises:
             HomeTakenError: Another stack runs in this home.
-            InputError: The home cannot be used.
+            InputError: The home or Flower's port cannot be used.
             UnavailableError: The broker does not start; the message ends with its last words.
         """
         self._make_home()
         self._lock.acquire()
         try:
+            if self._flower:
+                require_free(self._flower)
             first()
             self._start_broker()
             for name, argv in self._commands.items():

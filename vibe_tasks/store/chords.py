@@ -118,8 +118,9 @@ def keep_result(connection: Connection, group_id: str, member_id: str, result: A
         kind.insert(chord_results)
         .values(group_id=group_id, member_id=member_id, result=result)
         .on_conflict_do_nothing()
+        .returning(_R.member_id)  # of an INSERT, SQLAlchemy does not know the number of rows
     )
-    return connection.execute(statement).rowcount == 1
+    return connection.execute(statement).first() is not None
 
 
 def results(connection: Connection, chord: Chord) -> list[Any]:

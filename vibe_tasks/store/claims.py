@@ -1,13 +1,15 @@
 """Claiming jobs: a worker takes one for one attempt.
 
-A job of a lane that nobody governs, without a concurrency key, is claimed in one statement. All
-others get a second look in a transaction, under the lock of their lane's row: so pauses, limits,
-rates and keys hold for every way to claim and on all hosts.
+A job of a lane that nobody governs, without a concurrency key, that asks nothing of its worker is
+claimed in one statement. All others get a second look in a transaction, under the lock of their
+lane's row: so pauses, limits, rates, keys and required labels hold for every way to claim and on
+all hosts.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Collection, Mapping
+from typing import Any, Literal
 
 from sqlalchemy import (
     ColumnElement,
@@ -29,7 +31,7 @@ from vibe_tasks.store import held, lanes
 from vibe_tasks.store.engine import now, run_plain, transaction
 from vibe_tasks.store.schema import has_status, jobs, status
 from vibe_tasks.store.schema import lanes as lane_rows
-from vibe_tasks.store.statement import Row, Statement, decoded
+from vibe_tasks.store.statement import Row, Statement, decoded, encoded
 
 _J = jobs.c
 _ZERO: ColumnElement[int] = literal_column("0")
@@ -47,6 +49,7 @@ TAKEN = {
     "backoff_until": null(),
     "held_at": null(),
     "held_for": null(),
+    "routing": bindparam("routing", type_=_J.routing.type),
     "started_at": now(),
     "status_updated_at": now(),
     "error": null(),
@@ -57,7 +60,7 @@ _DUE = and_(
 IN_TIME = or_(_J.start_by.is_(None), _J.attempt > _ZERO, _J.start_by > now())
 _HAS_RULES = exists().where(lane_rows.c.lane == _J.lane).correlate(jobs)
 UNGOVERNED = and_(_J.concurrency_key.is_(None), ~_HAS_RULES)
-_FAST = (_J.id == _JOB, _DUE, IN_TIME, UNGOVERNED)
+_FAST = (_J.id == _JOB, _DUE, IN_TIME, _J.required.is_(None), UNGOVERNED)
 # On a server a row that somebody else has in his hands is left to the second look: a statement
 # that has waited for it knows nothing of a pause since its beginning, where its lease began too.
 _FREE_ROW = select(_J.seq).where(*_FAST).with_for_update(skip_locked=True).cte("free_row")
@@ -71,7 +74,9 @@ _CLAIM = Statement(
     }
 )
 _GOVERNED_JOB = Statement(
-    select(_J.lane, _J.concurrency_key).where(_J.id == _JOB, _DUE, IN_TIME).with_for_update()
+    select(_J.lane, _J.concurrency_key, _J.required)
+    .where(_J.id == _JOB, _DUE, IN_TIME)
+    .with_for_update()
 )
 _GRANT = Statement(update(jobs).where(_J.id == _JOB, _DUE).values(TAKEN).returning(*COLUMNS))
 _busy = jobs.alias("busy")
@@ -104,11 +109,20 @@ _PROMOTE = Statement(
 )
 
 
-def claim(connection: Connection, job_id: str, *, worker: str, lease: float) -> Claim | None:
+def claim(
+    connection: Connection,
+    job_id: str,
+    *,
+    worker: str,
+    lease: float,
+    labels: Collection[str] = (),
+    routing: Mapping[str, Any] | None = None,
+) -> Claim | None:
     """Take this job for one attempt, or None when it is not to be had.
 
     A lost claim is a normal outcome: the message was a duplicate, came early, the job was
-    cancelled, its deadline has passed, or it has to wait for its turn, which it then does.
+    cancelled, its deadline has passed, or it has to wait for its turn or for a worker that has
+    what it requires, which it then does.
     One statement for most jobs: `Database.write_once` is enough.
 
     Args:
@@ -116,8 +130,11 @@ def claim(connection: Connection, job_id: str, *, worker: str, lease: float) -> 
         job_id: The job.
         worker: Who takes it.
         lease: Seconds until the claim ends without a heartbeat.
+        labels: What the worker has that a job may require.
+        routing: Why the job's message came to this worker, to be kept with the attempt.
     """
-    values = {"job": job_id, "by": worker, "lease": lease}
+    why = encoded(routing) if routing else None
+    values = {"job": job_id, "by": worker, "lease": lease, "routing": why}
     row = _CLAIM.first(connection, values)
     if row is not None:
         return claim_of(row)
@@ -125,7 +142,10 @@ def claim(connection: Connection, job_id: str, *, worker: str, lease: float) -> 
         wanted = _GOVERNED_JOB.first(connection, {"job": job_id})
         if wanted is None:
             return None
-        lane, key = wanted
+        lane, key, required = wanted
+        if required is not None and not set(decoded(required)) <= set(labels):
+            held.hold_for_worker(connection, [job_id])
+            return None
         # A look without the lock first: a crowd that finds the lane full need not queue up.
         taken: Claim | Literal["lane", "key"] = "lane"
         if key is not None and _IS_BUSY.first(connection, {"key": key}) is not None:

@@ -8,6 +8,8 @@ lane has room for. Its `held_for` says in which line it stands:
 - `lane`: in the line of its lane; of one key the first alone, so that ten thousand jobs of a busy
   key keep nobody else from a start.
 - `turn`: in none any more, its key's next; the others of the key wait until it is claimed.
+- `worker`: for a worker with the labels that it requires, see `worker_line`; it has no place in the
+  lines above meanwhile.
 
 One that has its turn keeps `lane` or `turn` (`held_at` is gone, its message on the way) until it is
 claimed: so a look at the first few of a line tells how many turns are given already, and a look
@@ -55,6 +57,12 @@ from vibe_tasks.store.key_lines import (
 from vibe_tasks.store.schema import has_status, jobs
 from vibe_tasks.store.schema import lanes as lane_rows
 from vibe_tasks.store.statement import Row, Statement
+from vibe_tasks.store.worker_line import hold_for_worker
+
+__all__ = [
+    "IN_LINE_OF_LANE", "Turns", "Waiting", "give_turns", "hold", "hold_for_worker", "line_up",
+    "refused_for_key", "waiting",
+]  # fmt: skip
 
 _J = jobs.c
 _PENDING = has_status(JobStatus.PENDING)

@@ -31,6 +31,7 @@ _ONE: ColumnElement[int] = literal_column("1")
 LANE = literal_column("'lane'", Text)
 KEY = literal_column("'key'", Text)
 TURN = literal_column("'turn'", Text)
+WORKER = literal_column("'worker'", Text)
 OF_LANE = bindparam("of", type_=_J.lane.type)
 _OF_KEY = bindparam("of", type_=_J.concurrency_key.type)
 
@@ -122,6 +123,7 @@ def _next_of_keys(found: CTE, *, everywhere: bool) -> Select[Any]:
             ~exists().where(
                 _ahead.c.status == literal_column("'pending'", Text),
                 _ahead.c.held_for != KEY,
+                _ahead.c.held_for != WORKER,
                 _ahead.c.concurrency_key.is_not(None),
                 _ahead.c.concurrency_key == _J.concurrency_key,
                 rival,

@@ -6,15 +6,19 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, and_, case, func, or_, select
+from sqlalchemy import Connection, select
 
 from vibe_tasks.jobs import JobStatus
 from vibe_tasks.rate import rate_text
-from vibe_tasks.store.engine import now
+from vibe_tasks.store import counts
 from vibe_tasks.store.lanes import Room, room
 from vibe_tasks.store.schema import has_status, jobs, lanes
+from vibe_tasks.store.worker_line import lack_of
 
 _J = jobs.c
+
+COLUMNS = {"processing": "running", "ready": "ready", "due": "ready", "held": "held"}
+"""Where a lane's jobs are counted, by their part of `counts.LIVE`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,39 +55,28 @@ def list_lanes(connection: Connection, *, also: Iterable[str] = ()) -> tuple[Lan
             "concurrency": row.concurrency_limit,
             "rate": row.rate_limit,
         }
-    alive = has_status(JobStatus.BLOCKED, JobStatus.PENDING, JobStatus.PROCESSING)
-    due = and_(
-        has_status(JobStatus.PENDING),
-        or_(_J.backoff_until.is_(None), _J.backoff_until <= now()),
-    )
-    since = func.coalesce(_J.backoff_until, _J.status_updated_at)
-    counts = (
-        select(
-            _J.lane,
-            _count(has_status(JobStatus.PROCESSING)).label("running"),
-            _count(and_(due, _J.held_at.is_(None))).label("ready"),
-            _count(and_(due, _J.held_at.is_not(None))).label("held"),
-            (now() - func.min(case((due, since)))).label("oldest"),
-        )
-        .where(alive)
-        .group_by(_J.lane)
-    )
-    for row in connection.execute(counts):
-        age = None if row.oldest is None else max(0.0, float(row.oldest))
-        found.setdefault(row.lane, {}).update(
-            running=row.running, ready=row.ready, held=row.held, oldest=age
-        )
+    for name, part, number, age in connection.execute(select(counts.LIVE)):
+        lane = found.setdefault(name, {})
+        column = COLUMNS.get(part)
+        if column is not None:
+            lane[column] = lane.get(column, 0) + number
+        if part in counts.DUE:
+            lane["oldest"] = max(lane.get("oldest", 0.0), float(age))
     return tuple(Lane(lane=name, **values) for name, values in sorted(found.items()))
 
 
-def _count(condition: Any) -> Any:
-    return func.coalesce(func.sum(case((condition, 1), else_=0)), 0)
+def why_held(connection: Connection, job: Mapping[str, Any], *, lease: float = 60.0) -> str:
+    """Why this job, a row of `jobs`, waits although it is due; empty where it is not held.
 
-
-def why_held(connection: Connection, job: Mapping[str, Any]) -> str:
-    """Why this job, a row of `jobs`, waits although it is due; empty where it is not held."""
+    Args:
+        connection: A connection.
+        job: The job.
+        lease: Seconds of silence after which a worker is not there.
+    """
     if job["status"] != JobStatus.PENDING or job["held_at"] is None:
         return ""
+    if job["held_for"] == "worker":
+        return lack_of(connection, job, lease=lease).text()
     lane, key = job["lane"], job["concurrency_key"]
     found = room(connection, lane)
     if found is not None and found.why_none is not None:

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 
-from sqlalchemy import Connection, column, select, table
+from sqlalchemy import Connection, column, func, not_, select, table
 
 from vibe_tasks.scaling import Load
+from vibe_tasks.store.engine import now
+from vibe_tasks.store.fleet import obstacle
+from vibe_tasks.store.key_lines import WORKER, waits
+from vibe_tasks.store.schema import jobs, worker_health
+from vibe_tasks.store.worker_line import has_required
 
 _DEMAND = table(
     "view_lane_demand", column("lane"), column("waiting"), column("oldest_age"), column("busy"),
     column("slots"),
 )  # fmt: skip
+
+_J, _W = jobs.c, worker_health.c
 
 
 def lane_loads(connection: Connection, lanes: Collection[str] | None = None) -> dict[str, Load]:
@@ -31,3 +40,58 @@ def lane_loads(connection: Connection, lanes: Collection[str] | None = None) -> 
         )
         for row in connection.execute(wanted)
     }  # fmt: skip
+
+
+def startable(connection: Connection, loads: Mapping[str, Load]) -> dict[str, Load]:
+    """These loads, with what holds a lane up, and of what waits no more than its limits let start.
+
+    Costs two queries for each lane in which jobs wait.
+    """
+    found = dict(loads)
+    for lane, load in loads.items():
+        if load.waiting:
+            hindered, starts = obstacle(connection, lane)
+            waiting = load.waiting if starts is None else min(load.waiting, starts)
+            found[lane] = replace(load, waiting=waiting, obstacle=hindered)
+    return found
+
+
+def within_reach(
+    connection: Connection, loads: Mapping[str, Load], labels: Collection[str]
+) -> dict[str, Load]:
+    """These loads, without the jobs that are held for a worker with labels which this one lacks."""
+    busy = sorted(lane for lane, load in loads.items() if load.waiting)
+    if not busy:
+        return dict(loads)
+    beyond = (
+        select(_J.lane, func.count().label("jobs"))
+        .where(waits(WORKER), _J.held_at.is_not(None), _J.lane.in_(busy))
+        .where(not_(has_required(connection.dialect.name)))
+        .group_by(_J.lane)
+    )
+    found = dict(loads)
+    for row in connection.execute(beyond, {"labels": json.dumps(sorted(labels))}):
+        left = max(0, found[row.lane].waiting - row.jobs)
+        found[row.lane] = replace(found[row.lane], waiting=left)
+    return found
+
+
+def serving(
+    connection: Connection, lanes: Collection[str], *, seconds: float
+) -> dict[str, tuple[str, ...]]:
+    """The workers of each of these lanes that take jobs, by name, and were heard of lately.
+
+    Args:
+        connection: A connection.
+        lanes: The lanes.
+        seconds: One that has been silent for longer does not count.
+    """
+    rows = connection.execute(
+        select(_W.lane, _W.worker_id)
+        .where(_W.lane.in_(sorted(lanes)), _W.status == "online", _W.last_seen > now() - seconds)
+        .order_by(_W.worker_id)
+    ).all()
+    return {
+        lane: tuple(row.worker_id for row in rows if row.lane == lane)
+        for lane in {row.lane for row in rows}
+    }

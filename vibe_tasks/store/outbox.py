@@ -8,6 +8,7 @@ sent and is no longer in the broker comes back through `lost`.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
@@ -64,6 +65,12 @@ BITES = 10
 
 _ANY_UNSENT = select(exists().where(READY, _J.published_at.is_(None), _J.held_at.is_(None)))
 _MESSAGES = {dialect: select(*_MESSAGE).where(among(_J.id, "ids", dialect)) for dialect in DIALECTS}
+_DESTINATIONS = Statement(
+    {
+        dialect: select(_J.id, _J.lane, _J.required, _J.status).where(among(_J.id, "ids", dialect))
+        for dialect in DIALECTS
+    }
+)
 _RETURN = Statement(
     update(jobs)
     .where(_J.id == bindparam("job", type_=_J.id.type), _PENDING)
@@ -78,6 +85,35 @@ _PUBLISHED_LANES = (
     .where(READY, _J.published_at.is_not(None), _J.published_at < now() - bindparam("grace"))
     .distinct()
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Destination:
+    """Where a job's message belongs.
+
+    Attributes:
+        id: The job.
+        lane: Its lane.
+        required: Whether it requires labels, so that its message may not enter the lane.
+        waits: Whether it waits for a worker; else nobody needs the message.
+    """
+
+    id: str
+    lane: str
+    required: bool
+    waits: bool
+
+
+def destinations(connection: Connection, job_ids: Iterable[str]) -> dict[str, Destination]:
+    """Where the messages of these jobs belong, by job; those that are no jobs are left out."""
+    values = {"ids": as_parameter(connection, sorted(set(job_ids)))}
+    rows = _DESTINATIONS.all(connection, values)
+    return {
+        row[0]: Destination(
+            id=row[0], lane=row[1], required=row[2] is not None, waits=row[3] == JobStatus.PENDING
+        )
+        for row in rows
+    }
 
 
 def publication_of(row: Row[*tuple[Any, ...]]) -> Publication:

@@ -260,6 +260,11 @@ Index(
     sqlite_where=_RUNNING,
     postgresql_where=_RUNNING,
 )
+# What lives and is in no other index, and what has ended: to be counted by lane.
+_BLOCKED = text("status = 'blocked'")
+Index("idx_jobs_blocked", jobs.c.lane, sqlite_where=_BLOCKED, postgresql_where=_BLOCKED)
+_ENDED = text("status IN ('cancelled', 'completed', 'failed')")
+Index("idx_jobs_ended", jobs.c.lane, jobs.c.status, sqlite_where=_ENDED, postgresql_where=_ENDED)
 LIVE_KEY = text("unique_key IS NOT NULL AND status IN ('blocked', 'pending', 'processing')")
 Index(
     "idx_jobs_unique",

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from sqlalchemy import Connection, func, or_, select
+from sqlalchemy import Connection, func, select
 
 from vibe_tasks.jobs import JobStatus
-from vibe_tasks.store.engine import now
-from vibe_tasks.store.schema import has_status, jobs
+from vibe_tasks.store import counts
+from vibe_tasks.store.schema import jobs
 
 _J = jobs.c
 
@@ -34,40 +35,33 @@ class QueueStats:
     def by_status(self) -> dict[str, int]:
         """Jobs by status over all lanes; every status is named."""
         total = {str(status): 0 for status in JobStatus}
-        for counts in self.lanes.values():
-            for status, count in counts.items():
+        for numbers in self.lanes.values():
+            for status, count in numbers.items():
                 total[status] += count
         return total
 
 
 def get_queue_stats(connection: Connection, *, lane: str | None = None) -> QueueStats:
     """Counts by lane and status, and the age of each lane's oldest due job."""
-    counts = select(_J.lane, _J.status, func.count()).group_by(_J.lane, _J.status)
-    # A job is due since its status last changed: when it was submitted, returned or unblocked.
-    oldest = (
-        select(
-            _J.lane,
-            now() - func.min(func.coalesce(_J.backoff_until, _J.status_updated_at)),
-            func.count(),
-        )
-        .where(
-            has_status(JobStatus.PENDING),
-            or_(_J.backoff_until.is_(None), _J.backoff_until <= now()),
-        )
-        .group_by(_J.lane)
-    )
+    live, ended = select(counts.LIVE), counts.ENDED
     dead = select(func.count()).select_from(jobs).where(_J.dead_at.is_not(None))
     if lane is not None:
-        counts = counts.where(_J.lane == lane)
-        oldest = oldest.where(_J.lane == lane)
+        live = live.where(counts.LIVE.c.lane == lane)
+        ended = ended.where(_J.lane == lane)
         dead = dead.where(_J.lane == lane)
-    lanes: dict[str, dict[str, int]] = {}
-    for name, status, number in connection.execute(counts):
-        lanes.setdefault(name, {})[status] = number
-    waiting = connection.execute(oldest).all()
+    lanes: dict[str, Counter[str]] = defaultdict(Counter)
+    due: Counter[str] = Counter()
+    oldest: dict[str, float] = {}
+    for name, status, number in connection.execute(ended):
+        lanes[name][status] = number
+    for name, part, number, age in connection.execute(live):
+        lanes[name][JobStatus.PENDING if part in counts.PENDING else part] += number
+        if part in counts.DUE:
+            due[name] += number
+            oldest[name] = max(oldest.get(name, 0.0), float(age))
     return QueueStats(
         lanes=lanes,
-        oldest_pending_seconds={name: max(0.0, float(age)) for name, age, _ in waiting},
+        oldest_pending_seconds=oldest,
         dead_letters=connection.execute(dead).scalar_one(),
-        due={name: number for name, _, number in waiting},
+        due=due,
     )

@@ -37,6 +37,12 @@ def last_look(connection: Connection, name: str) -> Looked:
     return Looked(now=moment, at=row.looked_at, patient_until=row.patient_until)
 
 
+def seconds_since(connection: Connection, name: str) -> float | None:
+    """Seconds since this upkeep was last done; None where it never was."""
+    age = connection.execute(select(now() - _U.looked_at).where(_U.name == name)).scalar()
+    return None if age is None else max(0.0, float(age))
+
+
 def keep_look(connection: Connection, name: str, *, at: float, patient_until: float) -> None:
     """Remember a look."""
     kind = sqlite if connection.dialect.name == "sqlite" else postgresql

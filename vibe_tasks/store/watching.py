@@ -12,6 +12,7 @@ from vibe_tasks.jobs import LIVE, JobStatus
 from vibe_tasks.store.agent_tables import agent_usage
 from vibe_tasks.store.engine import now
 from vibe_tasks.store.schema import (
+    READY,
     events,
     has_status,
     job_history,
@@ -97,9 +98,7 @@ _EVENTS = (
     .where(_E.session_id == bindparam("plan"), _E.id > bindparam("after"))
     .order_by(_E.id)
 )
-_UNSENT = select(now() - func.min(_J.status_updated_at)).where(
-    has_status(JobStatus.PENDING), _J.backoff_until.is_(None), _J.published_at.is_(None)
-)
+_UNSENT = select(now() - func.min(_J.status_updated_at)).where(READY, _J.published_at.is_(None))
 _OVERDUE = select(now() - func.min(_J.backoff_until)).where(
     has_status(JobStatus.PENDING), _J.backoff_until.is_not(None), _J.backoff_until <= now()
 )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, case, delete, func, insert, null, or_, select, update
+from sqlalchemy import Connection, and_, case, delete, func, insert, null, or_, select, update
 
+from vibe_tasks.store.candidates import note_written
 from vibe_tasks.store.engine import now
 from vibe_tasks.store.schema import READY, jobs, worker_health
 from vibe_tasks.store.schema import lanes as governed
@@ -16,15 +17,18 @@ _W = worker_health.c
 
 FORGOTTEN = 86_400.0
 """Seconds after which a worker that is gone is no longer listed."""
+_LIVE = _W.status.in_(("online", "draining"))
 _ONLINE = (
     select(
         _W.worker_id.label("worker"), _W.host, _W.process,
         (now() - func.max(_W.last_seen)).label("age"),
     )
-    .where(_W.status == "online")
+    .where(_LIVE)
     .group_by(_W.worker_id, _W.host, _W.process)
 )  # fmt: skip
-_LEFT = update(worker_health).values(status="offline", active_tasks=0, last_seen=now())
+_LEFT = update(worker_health).values(
+    status="offline", active_tasks=0, last_seen=now(), draining_at=null()
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,11 +57,14 @@ def register(
     tier: str,
     capacity: int,
     version: str | None = None,
+    labels: Collection[str] = (),
 ) -> None:
-    """Write this worker's rows, one for each lane, in place of what its name had.
+    """Write this worker's rows, one for each lane, in place of what its name had: who drains and
+    starts again is online.
 
     Workers that were not heard of for `FORGOTTEN` are removed: pods have a new name each time.
     """
+    note_written(connection)
     connection.execute(
         delete(worker_health).where(
             or_(_W.worker_id == registered.worker, _W.last_seen < now() - FORGOTTEN)
@@ -66,47 +73,86 @@ def register(
     rows = [
         {"worker_id": registered.worker, "lane": lane, "tier": tier, "active_tasks": 0,
          "capacity_limit": capacity, "status": "online", "host": registered.host,
-         "process": registered.process, "version": version}
+         "process": registered.process, "version": version, "labels": sorted(labels)}
         for lane in lanes
     ]  # fmt: skip
     if rows:
-        connection.execute(insert(worker_health).values(last_seen=now()), rows)
+        connection.execute(insert(worker_health).values(last_seen=now(), started_at=now()), rows)
 
 
-def beat(connection: Connection, worker: str, *, active: int, process: str | None = None) -> None:
-    """This worker lives and runs so many jobs.
+def beat(
+    connection: Connection,
+    worker: str,
+    *,
+    active: int,
+    process: str | None = None,
+    capacity: int | None = None,
+    labels: Collection[str] | None = None,
+    draining: bool = False,
+) -> bool:
+    """This worker lives and runs so many jobs; whether it is to drain.
 
     Args:
         connection: A writing transaction.
         worker: Its name.
         active: Jobs in its hands.
+        capacity: Jobs it takes at once, where that has changed.
+        labels: What it has, where that may have changed.
+        draining: It was told to drain in another way than through its row.
         process: The process that it has registered. Where another one has registered under its
             name since, the name stands for none from now on: that one is gone does not mean that
             both are.
     """
-    values: dict[str, Any] = {"active_tasks": active, "last_seen": now(), "status": "online"}
+    note_written(connection)
+    values: dict[str, Any] = {"active_tasks": active, "last_seen": now()}
+    if draining:
+        values |= {"draining_at": func.coalesce(_W.draining_at, now()), "status": "draining"}
+    else:
+        values["status"] = case((_W.draining_at.is_not(None), "draining"), else_="online")
+    if capacity is not None:
+        values["capacity_limit"] = capacity
+    if labels is not None:
+        values["labels"] = sorted(labels)
     if process is not None:
         values["process"] = case((_W.process == process, _W.process), else_=null())
     mine = update(worker_health).where(_W.worker_id == worker)
     if process is not None:  # a beat that comes late, after `sign_off`, changes nothing
-        mine = mine.where(or_(_W.status == "online", _W.process.is_distinct_from(process)))
-    connection.execute(mine.values(values))
+        mine = mine.where(or_(_LIVE, _W.process.is_distinct_from(process)))
+    told = connection.execute(mine.values(values).returning(_W.draining_at)).all()
+    return any(row.draining_at is not None for row in told)
+
+
+def drain(connection: Connection, worker: str) -> bool:
+    """Let this worker take nothing new and end when it is idle; whether that is news to it.
+
+    It learns of it at its next heartbeat. One that has left, or was never there, is not changed.
+    """
+    note_written(connection)
+    asked = (
+        update(worker_health)
+        .where(_W.worker_id == worker, _W.status == "online")
+        .values(status="draining", draining_at=now())
+    )
+    return connection.execute(asked).rowcount > 0
 
 
 def leave(connection: Connection, worker: str) -> None:
     """The workers of this name have stopped."""
+    note_written(connection)
     connection.execute(_LEFT.where(_W.worker_id == worker))
 
 
 def forget(connection: Connection, worker: str) -> None:
     """The worker of this name, which nobody will have again, has stopped and holds nothing."""
+    note_written(connection)
     connection.execute(delete(worker_health).where(_W.worker_id == worker))
 
 
 def sign_off(connection: Connection, registered: Registered) -> bool:
     """This very worker has stopped; whether its name stood for it alone, and online."""
+    note_written(connection)
     mine = _W.process == registered.process if registered.process else _W.host.is_(None)
-    left = _LEFT.where(_W.worker_id == registered.worker, _W.status == "online", mine)
+    left = _LEFT.where(_W.worker_id == registered.worker, _LIVE, mine)
     return connection.execute(left).rowcount > 0
 
 
@@ -120,6 +166,22 @@ def online_at(connection: Connection, host: str) -> tuple[Registered, ...]:
     """The workers of this host that have not left."""
     rows = connection.execute(_ONLINE.where(_W.host == host, _W.process.is_not(None)))
     return tuple(Registered(**row) for row in rows.mappings())
+
+
+def heard_of(
+    connection: Connection, *, lease: float, within: float
+) -> tuple[frozenset[str], frozenset[str]]:
+    """The workers that were heard of within so many seconds: those that are there, and those that
+    have left or were silent for over a lease.
+    """
+    there = and_(_LIVE, _W.last_seen >= now() - lease)
+    rows = connection.execute(
+        select(_W.worker_id, func.max(case((there, 1), else_=0)).label("there"))
+        .where(_W.last_seen >= now() - within)
+        .group_by(_W.worker_id)
+    ).all()
+    alive = frozenset(row.worker_id for row in rows if row.there)
+    return alive, frozenset(row.worker_id for row in rows) - alive
 
 
 def overdue(connection: Connection, lanes: Iterable[str], *, seconds: float) -> tuple[str, ...]:

@@ -10,8 +10,8 @@ from __future__ import annotations
 from celery import Celery
 
 from vibe_tasks.jobs import LANES
-from vibe_tasks.tasks import queues, resources, steps
-from vibe_tasks.tasks.schedule import SCHEDULE, shared_beat
+from vibe_tasks.tasks import queues, resources, steps, task_routes
+from vibe_tasks.tasks.schedule import schedule_of, shared_beat
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(processName)s"
 
@@ -51,6 +51,7 @@ def make_app() -> Celery:
         task_default_queue="code",
         task_default_exchange="",
         task_default_routing_key="code",
+        task_routes=(task_routes.route_task,),
         task_inherit_parent_priority=False,
         broker_transport_options={
             **queues.TRANSPORT_OPTIONS,
@@ -64,6 +65,7 @@ def make_app() -> Celery:
         worker_prefetch_multiplier=1,
         worker_disable_prefetch=True,
         worker_soft_shutdown_timeout=5.0,
+        worker_autoscaler="vibe_tasks.tasks.autoscaler:Autoscaler",
         worker_hijack_root_logger=True,
         worker_redirect_stdouts=False,
         worker_send_task_events=False,
@@ -73,10 +75,11 @@ def make_app() -> Celery:
         imports=[
             "vibe_tasks.tasks.work",
             "vibe_tasks.tasks.upkeep",
+            "vibe_tasks.tasks.fleet",
             "vibe_tasks.tasks.escalate",
             *chosen.imports,
         ],
-        beat_schedule=dict(SCHEDULE),
+        beat_schedule=schedule_of(scale_seconds=chosen.scale_seconds),
         beat_schedule_filename=str(resources.home() / "beat-schedule"),
         **shared_beat(
             broker,

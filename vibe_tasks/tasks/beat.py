@@ -20,6 +20,7 @@ from redbeat.schedulers import (  # type: ignore[import-untyped]  # it carries n
 )
 from redis.exceptions import LockError, RedisError
 
+from vibe_tasks.tasks import alive
 from vibe_tasks.tasks.publisher import BROKER_ERRORS
 
 log = get_logger("celery.beat")  # with beat's own lines
@@ -53,6 +54,7 @@ class SharedScheduler(RedBeatScheduler):
 
     def tick(self, **options: Any) -> float:
         """Send what is due, as the leader; seconds to sleep."""
+        alive.sign()
         try:
             if not self._leads():
                 return self._pause

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 from celery import Task
@@ -18,7 +19,7 @@ from vibe_tasks.flow.progress import publication_of
 from vibe_tasks.jobs import NewJob
 from vibe_tasks.priority import Priority, parse_priority
 from vibe_tasks.store import jobs
-from vibe_tasks.tasks import follow, publisher, resources
+from vibe_tasks.tasks import follow, publisher, resources, task_routes
 from vibe_tasks.tasks.keys import KeyPattern
 from vibe_tasks.tasks.options import (
     canvas_of,
@@ -26,8 +27,10 @@ from vibe_tasks.tasks.options import (
     deadline_of,
     delay_of,
     key_of,
+    labels_of,
     lane_of,
     moment_of,
+    required_of,
     time_limit_of,
 )
 
@@ -47,6 +50,8 @@ class CalledTask(Task):
             setting's.
         expires: Seconds, or a moment, by which a job must have started; None: it may wait.
         key_pattern: Makes the concurrency key of a call that names none.
+        labels: Points that a worker with this label is worth more to a call that names none.
+        required: Labels that a worker must have to run a call that names none.
         kind: Kind of its jobs in the ledger.
     """
 
@@ -60,6 +65,8 @@ class CalledTask(Task):
     retry_base: float | None = None
     expires: Any = None
     key_pattern: KeyPattern | None = None
+    labels: Mapping[str, float] = MappingProxyType({})
+    required: tuple[str, ...] = ()
     kind = "call"
     resultrepr_maxsize = 200  # for log lines and Flower; the ledger has the whole result
 
@@ -78,7 +85,8 @@ class CalledTask(Task):
 
         Beside Celery's options: `priority` (a name or our number), `unique_key` (while a job
         with this key lives, its result is returned instead), `concurrency_key` (one job with
-        this key runs at a time), `countdown`, `eta`, `expires`, `lane`.
+        this key runs at a time), `labels` (points that a worker with a label is worth more),
+        `required` (labels that a worker must have), `countdown`, `eta`, `expires`, `lane`.
 
         Raises:
             InputError: An argument is no JSON value, or an option has a wrong value.
@@ -113,24 +121,33 @@ class CalledTask(Task):
         self,
         calls: Iterable[Any],
         *,
+        lane: str | None = None,
         priority: Any = None,
         concurrency_key: str | None = None,
         expires: Any = None,
+        labels: Mapping[str, float] | None = None,
+        required: Sequence[str] | None = None,
     ) -> list[AsyncResult | EagerResult]:
         """Submit one job for each call in one transaction and one round trip to the broker.
 
         Args:
             calls: For each job a tuple of positional or a mapping of keyword arguments.
+            lane: The task's own by default.
             priority: A name or our number; the task's own by default.
             concurrency_key: One job with this key runs at a time; the task's own by default.
             expires: Seconds, or a moment, by which each must have started.
+            labels: Points that a worker with this label is worth more; the task's own by default.
+            required: Labels that a worker must have; the task's own by default.
         """
         split = [((), call) if isinstance(call, dict) else (tuple(call), {}) for call in calls]
         for args, kwargs in split:
             self._check_signature(args, kwargs)
         if self.app.conf.task_always_eager:
             return [self.apply_async(args, kwargs) for args, kwargs in split]
-        options = {"priority": priority, "concurrency_key": concurrency_key, "expires": expires}
+        options = {
+            "lane": lane, "priority": priority, "concurrency_key": concurrency_key,
+            "expires": expires, "labels": labels, "required": required,
+        }  # fmt: skip
         made = [self.new_job(args, kwargs, None, options) for args, kwargs in split]
         ledger = resources.ledger()
         self._submit(made)
@@ -154,11 +171,13 @@ class CalledTask(Task):
             pattern, key = self.key_pattern, key_of(options, "concurrency_key")
             if key is None and pattern is not None:
                 key = pattern.key(args, kwargs)
+            lane = lane_of(options) or task_routes.lane_of(self, args, kwargs, options)
+            labels, required = labels_of(options), required_of(options)
             return NewJob(
                 id=task_id or gen_unique_id(),
                 name=self.name,
                 kind=self.kind,
-                lane=lane_of(options) or self.lane or "code",
+                lane=lane or self.lane or "code",
                 priority=self.urgency if urgency is None else parse_priority(urgency),
                 effort=self.effort,
                 args=tuple(args),
@@ -173,6 +192,8 @@ class CalledTask(Task):
                 start_by=by,
                 start_within=within,
                 canvas=canvas_of(options),
+                labels=self.labels if labels is None else labels,
+                required=self.required if required is None else required,
             )
         except (ValueError, InputError) as error:
             raise InputError(f"{self.name}: {error}") from error

@@ -22,9 +22,10 @@ from vibe_tasks.flow import attempts, deadlines
 from vibe_tasks.store import held, outbox
 from vibe_tasks.store.engine import DATABASE_ERRORS, Database
 from vibe_tasks.store.retries import passes
-from vibe_tasks.tasks import followers, processes, publisher, resources, steps
+from vibe_tasks.tasks import alive, followers, processes, publisher, reclaim, resources, steps
 from vibe_tasks.tasks.app import app as application
 from vibe_tasks.tasks.queues import broker_keys
+from vibe_tasks.tasks.worker_turns import WorkerTurns
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +41,8 @@ BITES = 10
 """Batches of messages that one look sends at most: what comes after it, above all the reaping of
 the next look, must not wait for a backlog of fifty thousand."""
 
+worker_turns = WorkerTurns()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dispatched:
@@ -47,7 +50,7 @@ class Dispatched:
 
     Attributes:
         sent: Messages sent.
-        lost: Messages found missing in the broker; they are sent by the next look.
+        lost: Messages found missing in the broker; they are sent again, to their lanes.
         reaped: Attempts taken back because their lease had expired.
         given_up: Jobs cancelled because they had not started by their deadline.
         wait: Seconds to the next job that is due or may have its turn, 0 where there was more
@@ -87,8 +90,15 @@ def dispatch(
     wait: float | None = None
     if answers and not more:
         given, more, wait = _give_turns(app, ledger)
-        sent += given
-    lost = find_lost(app, ledger, grace=grace) if answers and seek else 0
+        sent += given + _unless_broken(lambda: worker_turns.give(app, ledger), 0)
+    lost = 0
+    if answers and seek:
+        lease = resources.settings().lease_seconds
+        _unless_broken(lambda: reclaim.reclaim(app, ledger, lease=lease), 0)
+        lost = find_lost(app, ledger, grace=grace)
+    if lost:
+        again, also = _send_due(app, ledger, routed=False)
+        sent, more = sent + again, more or also
     with ledger.read() as connection:
         waits = [each for each in (wait, outbox.seconds_to_next(connection)) if each is not None]
     return Dispatched(
@@ -118,8 +128,10 @@ def _unless_broken(work: Callable[[], Result], otherwise: Result) -> Result:
     return otherwise
 
 
-def _send_due(app: Celery, ledger: Database) -> tuple[int, bool]:
-    """Send what nobody has sent; how many messages, and whether there is more."""
+def _send_due(app: Celery, ledger: Database, *, routed: bool = True) -> tuple[int, bool]:
+    """Send what nobody has sent, to the lanes alone unless it is `routed`; how many messages, and
+    whether there is more.
+    """
     sent = 0
     for _ in range(BITES):
         with ledger.begin() as connection:
@@ -128,7 +140,7 @@ def _send_due(app: Celery, ledger: Database) -> tuple[int, bool]:
             with ledger.read() as connection:
                 if not outbox.any_unsent(connection):
                     return sent, False
-        elif not publisher.publish(app, ledger, due):
+        elif not publisher.publish(app, ledger, due, routed=routed):
             return sent, False
         sent += len(due)
     return sent, True
@@ -218,6 +230,7 @@ def wait_for_ledger(stop: threading.Event) -> Database | None:
         InputError: It answers, and cannot be used: its schema is of another version.
     """
     while not stop.is_set():
+        alive.sign()
         try:
             return resources.ledger()
         except UnavailableError as error:
@@ -262,6 +275,7 @@ def run(app: Celery, ledger: Database, stop: threading.Event) -> None:
     patience = Patience(settings.lease_seconds, now=resources.wall_clock())
     sought = -settings.republish_seconds
     while not stop.is_set():
+        alive.sign()
         wait = settings.dispatch_seconds
         now = resources.wall_clock()
         # A look through all that is in the broker costs the more the longer its queues are.

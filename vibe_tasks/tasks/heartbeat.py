@@ -19,7 +19,10 @@ from vibe_tasks.flow import attempts
 from vibe_tasks.store import leases, workers
 from vibe_tasks.store.engine import DATABASE_ERRORS
 from vibe_tasks.store.retries import reason
-from vibe_tasks.tasks import processes, resources
+from vibe_tasks.tasks import alive, processes, resources
+from vibe_tasks.tasks.drain import drain
+from vibe_tasks.tasks.labels import worker_labels
+from vibe_tasks.tasks.room import capacity_of
 from vibe_tasks.tasks.sheet import Entry, Stage, sheet
 from vibe_tasks.tasks.watch import Watch, pool_processes
 from vibe_tasks.tasks.watchdog import Verdict
@@ -86,8 +89,10 @@ class Heartbeat:
     def _run(self) -> None:
         wait = self._every
         try:
+            alive.sign()
             while not self._stopped.wait(wait):
                 wait = self._beat_once()
+                alive.sign()
         finally:
             if not self._stopped.is_set():  # nobody renews any more: better a new start
                 self._give_up(Verdict.BEATLESS)
@@ -116,10 +121,13 @@ class Heartbeat:
                 mine = leases.held_by(connection, self._registered.worker)
                 held |= {(each.id, each.attempt) for each in mine if each.id in unknown}
             taken = leases.renew(connection, held, lease=self._lease)
-            workers.beat(
+            draining = workers.beat(
                 connection, self._registered.worker, active=len(running),
-                process=self._registered.process,
+                process=self._registered.process, labels=worker_labels(), draining=drain.asked,
+                capacity=capacity_of(self._worker),
             )  # fmt: skip
+        if draining:
+            drain.ask()
         for request, entry in running:
             if (entry.job, entry.attempt) in taken and entry.stage is Stage.RUNNING:
                 self._end(request, entry)

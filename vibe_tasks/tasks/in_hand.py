@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
@@ -77,11 +77,13 @@ class InHand:
     Args:
         queue: Where they come from.
         worker: The processor's name in the registry.
+        drain: Called when the registry says that it is to take nothing new.
     """
 
-    def __init__(self, queue: JobQueue, worker: str) -> None:
+    def __init__(self, queue: JobQueue, worker: str, drain: Callable[[], None]) -> None:
         self._queue = queue
         self._worker = worker
+        self._drain = drain
         self._running: set[Running] = set()
         self._turn = threading.Lock()
         self._look = threading.Event()
@@ -156,12 +158,14 @@ class InHand:
         try:
             with self._queue.ledger.begin() as connection:
                 lost = leases.renew(connection, held, lease=self._queue.lease)
-                workers.beat(connection, self._worker, active=len(self))
+                draining = workers.beat(connection, self._worker, active=len(self))
         except DATABASE_ERRORS as error:
             log.warning("heartbeat failed, next try in %.2f s: %s", SOON, reason(error))
             return False
         for attempt in lost:
             held[attempt].over.set()
+        if draining:
+            self._drain()
         return True
 
     def _end_overdue(self, running: Running) -> bool:

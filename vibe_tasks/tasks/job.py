@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any, overload
@@ -12,7 +12,7 @@ from vibe_tasks.priority import parse_priority
 from vibe_tasks.tasks import resources
 from vibe_tasks.tasks.app import app
 from vibe_tasks.tasks.keys import KeyPattern
-from vibe_tasks.tasks.options import deadline_of, key_of
+from vibe_tasks.tasks.options import deadline_of, key_of, labels_of, required_of
 from vibe_tasks.tasks.queues import check_lane, lane_queue
 from vibe_tasks.tasks.task import LedgerTask
 
@@ -33,6 +33,8 @@ def job(
     time_limit: float | None = None,
     expires: float | datetime | None = None,
     concurrency_key: str | None = None,
+    labels: Mapping[str, float] | None = None,
+    required: str | Sequence[str] = (),
     **celery_options: Any,
 ) -> Callable[[Callable[..., Any]], LedgerTask]: ...
 def job(
@@ -47,6 +49,8 @@ def job(
     time_limit: float | None = None,
     expires: float | datetime | None = None,
     concurrency_key: str | None = None,
+    labels: Mapping[str, float] | None = None,
+    required: str | Sequence[str] = (),
     **celery_options: Any,
 ) -> Any:
     """Make a durable Celery task of a function, plain or `async def`.
@@ -62,6 +66,8 @@ def job(
         expires: Seconds, or a moment, by which a job must have started; else it is cancelled.
         concurrency_key: One job with this key runs at a time, on all hosts together. `{name}`
             stands for the argument of that name: `repo-{repo}`.
+        labels: Points that a worker with this label is worth more to its jobs.
+        required: Labels that a worker must have to run its jobs.
         celery_options: Anything else that `app.task` takes (`name`, `bind`, …).
 
     Raises:
@@ -81,11 +87,13 @@ def job(
         raise InputError(str(error)) from error
     deadline_of({"expires": expires})
     key_of({"concurrency_key": concurrency_key}, "concurrency_key")
+    wished, needed = labels_of({"labels": labels}), required_of({"required": required})
     serve(check_lane(lane))
     options: dict[str, Any] = {
         "base": LedgerTask, "lane": lane, "urgency": urgency, "effort": effort,
         "max_retries": resources.settings().max_retries if max_retries is None else max_retries,
-        "retry_base": retry_base, "time_limit": time_limit, "expires": expires, **celery_options,
+        "retry_base": retry_base, "time_limit": time_limit, "expires": expires,
+        "labels": wished or {}, "required": needed or (), **celery_options,
     }  # fmt: skip
     if concurrency_key is None:
         return app.task(**options)

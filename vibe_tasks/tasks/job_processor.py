@@ -96,8 +96,9 @@ class JobProcessor:
         # What this name holds is handed back at the end: it must be nobody else's.
         self.worker = f"{queue.worker}.{uuid4().hex[:8]}"
         self._registered = False
-        self._in_hand = InHand(queue, self.worker)
+        self._in_hand = InHand(queue, self.worker, self._begin_draining)
         self._stopping = threading.Event()
+        self._draining = False
         self._tidy_at = 0.0
         self._thread: threading.Thread | None = None
 
@@ -127,6 +128,7 @@ class JobProcessor:
 
         A signal handler may call it.
         """
+        self._draining = False
         # In a thread: a handler runs in the midst of whatever its thread is doing, which may hold
         # the locks that are needed here.
         threading.Thread(target=self._stop, name="stop").start()
@@ -135,12 +137,21 @@ class JobProcessor:
         self._stopping.set()
         self._queue.wakeups.wake()
 
+    def _begin_draining(self) -> None:
+        """The registry says so: as `stop`, but what is in hand gets all the time it needs."""
+        if not self._draining:
+            log.warning("draining: nothing new is taken, %d in hand", len(self._in_hand))
+        self._draining = not self._stopping.is_set() or self._draining
+        self._stop()
+
     def run(self) -> None:
-        """Work until `stop` is called."""
+        """Work until `stop` is called, or the registry says that this worker is to drain."""
         self._in_hand.start()
         try:
             while not self._stopping.is_set():
                 self._take()
+            while self._draining and len(self._in_hand):
+                self._in_hand.wait_until_empty(self._grace)
             self._in_hand.wait_until_empty(self._grace)
         finally:
             self._stopping.set()
@@ -264,7 +275,7 @@ class JobProcessor:
                     host=own.host if own else None,
                     process=own.process if own else None,
                 ),
-                self._lanes, tier=OUTSIDE, capacity=self._concurrency,
+                self._lanes, tier=OUTSIDE, capacity=self._concurrency, labels=self._queue.labels,
             )  # fmt: skip
         self._registered = True
 

@@ -23,8 +23,9 @@ from vibe_tasks.flow import attempts, control
 from vibe_tasks.flow.outside import Attempt
 from vibe_tasks.flow.progress import publication_of
 from vibe_tasks.jobs import Claim, NewJob, Publication
+from vibe_tasks.labels import is_label
 from vibe_tasks.priority import parse_priority
-from vibe_tasks.settings import read_settings
+from vibe_tasks.setting_sources import read_settings
 from vibe_tasks.store import jobs, leases
 from vibe_tasks.store.engine import DATABASE_ERRORS, Database, open_database
 from vibe_tasks.store.listening import Notification
@@ -49,6 +50,8 @@ class JobQueue:
             either case.
         worker: Who claims; None: a name of this object's own.
         lease: Seconds that a claim lasts without a heartbeat; None: the setting's.
+        labels: What the program has that a job may require; jobs that require anything else are
+            left to others.
 
     Raises:
         InputError: The settings or the URL are wrong, or the ledger cannot be used.
@@ -60,8 +63,10 @@ class JobQueue:
         *,
         worker: str | None = None,
         lease: float | None = None,
+        labels: Collection[str] = (),
     ) -> None:
         _check_lease(lease)
+        self.labels = _labels(labels)
         self.own: Database | None = None
         if database_url is None:
             self.ledger = resources.ledger()
@@ -141,7 +146,9 @@ class JobQueue:
         # Where a claim's answer was lost, its lease ends as a dead worker's does: only the caller
         # knows which attempts are in use.
         with self.ledger.write_once() as connection:
-            return jobs.claim_next_job(connection, lane, worker=worker, lease=self.lease)
+            return jobs.claim_next_job(
+                connection, lane, worker=worker, lease=self.lease, labels=self.labels
+            )
 
     def heartbeat(self, attempt: Attempt, *, lease: float | None = None) -> float:
         """Renew the lease of an attempt, whoever claimed it; its new end in epoch seconds.
@@ -327,6 +334,13 @@ class JobQueue:
 
     def _publish(self, publications: Collection[Publication]) -> None:
         publisher.publish(app, self.ledger, tuple(publications))
+
+
+def _labels(labels: Collection[str]) -> frozenset[str]:
+    wrong = [each for each in labels if not is_label(each)]
+    if isinstance(labels, str) or wrong:
+        raise InputError(f"labels must be labels such as gpu or lang:rust, got {labels!r}")
+    return frozenset(labels)
 
 
 def _check_seconds(name: str, seconds: float) -> None:

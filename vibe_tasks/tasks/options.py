@@ -12,12 +12,13 @@ from math import isfinite
 from typing import Any
 
 from vibe_tasks.errors import InputError
+from vibe_tasks.labels import checked_points, checked_required
 from vibe_tasks.suggestion import did_you_mean
 from vibe_tasks.tasks.queues import check_lane
 
 OURS = (
-    "concurrency_key", "countdown", "eta", "expires", "lane", "priority", "queue", "time_limit",
-    "unique_key",
+    "concurrency_key", "countdown", "eta", "expires", "labels", "lane", "priority", "queue",
+    "required", "time_limit", "unique_key",
 )  # fmt: skip
 
 CANVAS = {
@@ -121,6 +122,26 @@ def key_of(options: Mapping[str, Any], name: str) -> str | None:
     if key is not None and (not isinstance(key, str) or not key):
         raise InputError(f"{name} must be a text and not empty, got {key!r}")
     return key
+
+
+def labels_of(options: Mapping[str, Any]) -> dict[str, float] | None:
+    """Points that a worker with a label is worth more; None where none are given.
+
+    Raises:
+        InputError: It is no mapping of labels to finite numbers.
+    """
+    labels = options.get("labels")
+    return None if labels is None else checked_points(labels)
+
+
+def required_of(options: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """Labels that a worker must have, in order; None where none are given.
+
+    Raises:
+        InputError: It is neither a label nor some.
+    """
+    required = options.get("required")
+    return None if required is None else checked_required(required)
 
 
 def deadline_of(options: Mapping[str, Any]) -> tuple[float | None, float | None]:

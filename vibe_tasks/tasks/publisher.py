@@ -8,18 +8,19 @@ job goes back to the outbox and the dispatcher sends it once the broker is there
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 from celery import Celery
 from kombu.utils.json import loads
 
 from vibe_tasks.jobs import Publication
-from vibe_tasks.store import outbox
-from vibe_tasks.store.engine import DATABASE_ERRORS, Database
+from vibe_tasks.store import held, outbox
+from vibe_tasks.store.engine import DATABASE_ERRORS, Database, Transaction
 from vibe_tasks.store.retries import reason
-from vibe_tasks.tasks import resources
+from vibe_tasks.tasks import resources, router
 from vibe_tasks.tasks.queues import BROKER_ERRORS, broker_priority
 
 log = logging.getLogger(__name__)
@@ -29,6 +30,12 @@ OURS = "ledger_job"
 sender's clock. Without it the producer was plain Celery, such as `send_task` by name, and the
 worker writes the job."""
 
+LANE = "lane"
+"""Header of messages: the job's lane, where a worker gives back what it has no room for."""
+
+WHY = "route"
+"""Header of messages: why it went to this worker or to the lane."""
+
 BATCH = 500
 """Messages in one round trip."""
 
@@ -36,31 +43,76 @@ REST = 3.0
 """Seconds for which a process does not ask a broker that did not answer."""
 
 
-def publish(app: Celery, ledger: Database, publications: Sequence[Publication]) -> bool:
+def publish(
+    app: Celery, ledger: Database, publications: Sequence[Publication], *, routed: bool = True
+) -> bool:
     """Send these messages in as few round trips as can be; whether it worked.
+
+    Each goes to the worker that the router chooses, else to its lane; jobs that no worker with room
+    may run are held until there is one.
 
     What could not be sent goes back to the outbox. Where the broker took a part of a batch,
     some messages are sent again later; the claim drops the second delivery.
 
     After a failure the broker is not asked for `REST` seconds: who submits a thousand jobs waits
     for its answer once in a while, and not a thousand times.
+
+    Args:
+        app: The application whose broker gets them.
+        ledger: The ledger.
+        publications: The messages.
+        routed: False: to the lanes alone. A worker's own queue that has lost a message may be that
+            of one that cannot reach the broker, and would lose it again.
     """
     if not publications:
         return True
     if _broker.rests(resources.monotonic()):
         _give_back(ledger, publications)
         return False
+    return send_routed(app, ledger, _routed(app, ledger, publications, to_lanes=not routed))
+
+
+def send_routed(
+    app: Celery, ledger: Database, routed: Sequence[tuple[Publication, router.Route]]
+) -> bool:
+    """As `publish`, for messages of which it is known where they go."""
     try:
-        send(app, publications)
+        send(app, routed)
     except BROKER_ERRORS as error:
+        jobs = [job for job, _ in routed]
+        router.forget(ledger, [each.id for each in jobs])
         _broker.is_away(resources.monotonic())
-        log.warning(
-            "broker away, %d jobs wait in the ledger: %s%s", len(publications), error, _advice()
-        )
-        _give_back(ledger, publications)
+        log.warning("broker away, %d jobs wait in the ledger: %s%s", len(jobs), error, _advice())
+        _give_back(ledger, jobs)
         return False
     _broker.is_there()
     return True
+
+
+def _routed(
+    app: Celery, ledger: Database, publications: Sequence[Publication], *, to_lanes: bool
+) -> list[tuple[Publication, router.Route]]:
+    """These messages and where they go, the most urgent first: they get the best places, and
+    workers that wait take what comes first. Jobs that are not to be sent now are held.
+    """
+    urgent_first = sorted(publications, key=attrgetter("priority"))
+    if to_lanes:
+        router.forget(ledger, [job.id for job in urgent_first])
+        routes = [_to_lane(job) for job in urgent_first]
+    else:
+        routes = router.routes(app, ledger, urgent_first)
+    without = [
+        job.id for job, route in zip(urgent_first, routes, strict=True) if route.queue is None
+    ]
+    if without:
+        _write(ledger, lambda connection: held.hold_for_worker(connection, without))
+    pairs = zip(urgent_first, routes, strict=True)
+    return [(job, route) for job, route in pairs if route.queue is not None]
+
+
+def _to_lane(job: Publication) -> router.Route:
+    why = {"choice": None, "why": "sent again, as its message was lost"}
+    return router.Route(queue=None if job.required else job.queue, header=why)
 
 
 def _advice() -> str:
@@ -74,12 +126,17 @@ def _advice() -> str:
 
 
 def _give_back(ledger: Database, publications: Sequence[Publication]) -> None:
-    def write(_unsure: bool) -> None:
+    ids = [each.id for each in publications]
+    _write(ledger, lambda connection: outbox.give_back(connection, ids))
+
+
+def _write(ledger: Database, write: Callable[[Transaction], object]) -> None:
+    def once(_unsure: bool) -> None:
         with ledger.begin() as connection:
-            outbox.give_back(connection, [each.id for each in publications])
+            write(connection)
 
     try:
-        resources.retries.call(write)
+        resources.retries.call(once)
     except DATABASE_ERRORS as error:  # they count as sent, and will be found missing
         log.warning("ledger away: %s", reason(error))
 
@@ -111,19 +168,21 @@ class Reach:
 _broker = Reach(rest=REST)
 
 
-def send(app: Celery, publications: Sequence[Publication]) -> None:
-    """Send these messages.
+def send(app: Celery, routed: Sequence[tuple[Publication, router.Route]]) -> None:
+    """Send these messages to where they go, in this order.
 
     Raises:
         One of `BROKER_ERRORS`: The broker did not take them all.
     """
+    if not routed:
+        return
     with app.producer_pool.acquire(block=True, timeout=10) as producer:
-        if len(publications) == 1:
-            _send_one(app, producer, publications[0])
+        if len(routed) == 1:
+            _send_one(app, producer, *routed[0])
             return
         with producer.batch(max_size=BATCH):
-            for publication in publications:
-                _send_one(app, producer, publication)
+            for job, route in routed:
+                _send_one(app, producer, job, route)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,7 +207,7 @@ def sent_of(raw: bytes) -> Sent | None:
         return None
 
 
-def _send_one(app: Celery, producer: Any, job: Publication) -> None:
+def _send_one(app: Celery, producer: Any, job: Publication, route: router.Route) -> None:
     try:
         message = app.amqp.as_task_v2(
             job.id,
@@ -164,9 +223,14 @@ def _send_one(app: Celery, producer: Any, job: Publication) -> None:
     producer.publish(
         message.body,
         exchange="",
-        routing_key=job.queue,
+        routing_key=route.queue,
         serializer="json",
-        headers={**message.headers, OURS: resources.wall_clock()},
+        headers={
+            **message.headers,
+            OURS: resources.wall_clock(),
+            LANE: job.queue,
+            WHY: route.header,
+        },
         priority=broker_priority(job.priority),
         retry=False,
         **message.properties,

@@ -22,6 +22,9 @@ BROKER_ERRORS = (KombuError, OperationalError, RedisError, OSError)
 
 LANE_NAME = re.compile(r"[A-Za-z0-9._@-]+")
 
+OWN = "worker."
+"""What the names of workers' own queues begin with, and no lane's does."""
+
 PRIORITY_STEPS = [int(priority) for priority in Priority]
 """A list in the broker for each of our levels. On Redis a lower number is sooner, as ours."""
 
@@ -41,7 +44,14 @@ def check_lane(lane: object) -> str:
     """
     if not isinstance(lane, str) or not LANE_NAME.fullmatch(lane):
         raise InputError(f"lane must be of letters, digits and . _ - @, got {lane!r}")
+    if lane.startswith(OWN):
+        raise InputError(f"no lane begins with {OWN!r}, as workers' own queues do: got {lane!r}")
     return lane
+
+
+def own_queue(worker_id: str) -> str:
+    """The name of the queue that this worker alone consumes."""
+    return f"{OWN}{worker_id}"
 
 
 def lane_queue(lane: str) -> Queue:

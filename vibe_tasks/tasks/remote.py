@@ -9,8 +9,10 @@ answer the worker that runs it sees at its next heartbeat.
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import Any
 
+from celery import Celery
 from celery.app.control import Control
 from celery.worker import control as celerys
 from kombu.utils.functional import maybe_list
@@ -22,6 +24,7 @@ from vibe_tasks.store.engine import DATABASE_ERRORS
 from vibe_tasks.store.jobs import find_job
 from vibe_tasks.store.retries import reason
 from vibe_tasks.tasks import resources
+from vibe_tasks.tasks.queues import BROKER_ERRORS
 
 log = logging.getLogger(__name__)
 
@@ -80,6 +83,16 @@ def cancelled(job_id: str, *, running: bool) -> bool:
     except IllegalMoveError as error:
         log.info("nothing to cancel: %s", error)
     return True
+
+
+def tell_to_drain(app: Celery, workers: Sequence[str]) -> None:
+    """Tell these workers at once what their next heartbeat would tell them; not where the broker
+    is away.
+    """
+    try:
+        app.control.broadcast("drain", destination=list(workers))
+    except BROKER_ERRORS as error:
+        log.info("the workers hear of it with their next heartbeat: %s", error)
 
 
 def install() -> None:

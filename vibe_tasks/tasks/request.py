@@ -11,6 +11,7 @@ from typing import Any
 
 from billiard.einfo import ExceptionWithTraceback
 from billiard.exceptions import WorkerLostError
+from celery.exceptions import Ignore
 from celery.worker import state
 from celery.worker.request import Request
 from kombu.asynchronous import get_event_loop
@@ -19,6 +20,8 @@ from vibe_tasks.errors import IllegalMoveError, UnknownJobError
 from vibe_tasks.flow import attempts, control
 from vibe_tasks.jobs import JobStatus
 from vibe_tasks.store.engine import DATABASE_ERRORS
+from vibe_tasks.store.jobs import find_job
+from vibe_tasks.store.lane_list import why_held
 from vibe_tasks.store.retries import reason
 from vibe_tasks.tasks import followers, processes, publisher, resources
 from vibe_tasks.tasks.sheet import Stage, sheet
@@ -63,9 +66,12 @@ class LedgerRequest(Request):
         gone = isinstance(error, WorkerLostError | SystemExit | KeyboardInterrupt)
         if gone and not self._already_cancelled:
             self._lost(f"the process that ran it died ({error})")
-        return super().on_failure(
+        done = super().on_failure(
             exc_info, send_failed_event=send_failed_event, return_ok=return_ok
         )
+        if isinstance(error, Ignore):
+            self._tell_watchers()
+        return done
 
     def revoked(self) -> bool:
         """Whether somebody revoked the task before its job was there (else `remote` cancels it).
@@ -100,6 +106,34 @@ class LedgerRequest(Request):
         if not terminated:
             self._cancel(f"revoked: {reason}", running=False)
         super()._announce_revoked(reason, terminated, signum, expired)
+
+    def _announce_cancelled(self, emit_retry: bool = True) -> None:
+        """The child was ended by `end`: its job is cancelled, or goes on elsewhere."""
+        if emit_retry:
+            super()._announce_cancelled(emit_retry=emit_retry)
+            return
+        state.task_ready(self)
+        self._already_cancelled = True
+        self._tell_watchers()
+
+    def _tell_watchers(self) -> None:
+        """Send the event that fits what the ledger says of a job that has not come to its end here.
+
+        Celery sends none of a message that is ignored: Flower would call it started for ever.
+        """
+        if not (self._eventer and self._eventer.enabled and self.task.send_events):
+            return
+        try:
+            with resources.ledger().read() as connection:
+                job = find_job(connection, self.id)
+                why = why_held(connection, job)
+        except (UnknownJobError, *DATABASE_ERRORS) as error:
+            log.info("watchers are not told of job %s: %s", self.id, error)
+            return
+        if job["status"] == JobStatus.CANCELLED:
+            self.send_event("task-revoked", terminated=False, signum=None, expired=False)
+        elif job["status"] == JobStatus.PENDING:
+            self.send_event("task-retried", exception=why or "it waits", traceback=None)
 
     def _cancel(self, why: str, *, running: bool) -> bool:
         """Cancel the job while it waits, or the attempt that this request runs; whether so."""

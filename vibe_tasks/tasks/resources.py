@@ -18,7 +18,8 @@ from urllib.parse import quote
 
 from vibe_tasks.addresses import socket_path
 from vibe_tasks.errors import SchemaError, SettingsError
-from vibe_tasks.settings import Settings, Sourced, read_settings
+from vibe_tasks.setting_sources import Sourced, read_settings
+from vibe_tasks.settings import Settings
 from vibe_tasks.store.engine import Database, open_database
 from vibe_tasks.store.retries import Retries
 from vibe_tasks.store.telling import Moved, tell_of
@@ -55,7 +56,9 @@ def settings_with_sources() -> tuple[Settings, tuple[Sourced, ...]]:
         table = {}
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SettingsError(f"{SETTINGS_FILE}: {error}") from error
-    return read_settings(os.environ, table, file=SETTINGS_FILE)
+    return read_settings(
+        os.environ, table, file=SETTINGS_FILE, read=lambda path: Path(path).read_text("utf-8")
+    )
 
 
 def settings() -> Settings:

@@ -25,7 +25,7 @@ from vibe_tasks.flow import chords
 from vibe_tasks.jobs import JobStatus, Publication
 from vibe_tasks.store import chords as chord_rows
 from vibe_tasks.store.jobs import CHORD_ERROR, ended_of, results_of
-from vibe_tasks.tasks import follow, resources
+from vibe_tasks.tasks import follow, resources, router
 from vibe_tasks.tasks.publisher import publish
 
 FIRST_LOOK = 0.002
@@ -69,7 +69,11 @@ class LedgerBackend(SyncBackendMixin, RedisBackend):
 
     def _get_task_meta_for(self, task_id: str) -> dict[str, Any]:
         found = self._look([task_id])
-        return found[task_id] if found else super()._get_task_meta_for(task_id)
+        if not found:
+            return super()._get_task_meta_for(task_id)
+        if found[task_id]["status"] in states.READY_STATES:
+            router.forget(resources.ledger(), [task_id])
+        return found[task_id]
 
     def mark_as_failure(
         self,
@@ -192,6 +196,7 @@ class LedgerBackend(SyncBackendMixin, RedisBackend):
             looked = resources.monotonic()
             ended = list(self._ended(list(awaited), known))
             took = resources.monotonic() - looked
+            router.forget(resources.ledger(), [task_id for task_id, _ in ended])
             for task_id, meta in ended:
                 del awaited[task_id]
                 pause = FIRST_LOOK

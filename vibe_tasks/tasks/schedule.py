@@ -13,12 +13,13 @@ from urllib.parse import parse_qs, parse_qsl, unquote, urlencode, urlsplit, urlu
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-CONTROL = {"queue": "control", "routing_key": "control", "expires": 5}
+CONTROL: dict[str, Any] = {"queue": "control", "routing_key": "control", "expires": 5}
 """Maintenance goes to its own lane. A tick that waited longer than this is not worth running:
 the next one does the same work."""
 
 SCHEDULE: dict[str, dict[str, Any]] = {
     "dispatch": {"task": "vibe.dispatch", "schedule": 1.0, "options": CONTROL},
+    "scale": {"task": "vibe.scale", "schedule": 10.0, "options": CONTROL},
     "archive": {
         "task": "vibe.archive",
         "schedule": 86_400.0,
@@ -26,6 +27,18 @@ SCHEDULE: dict[str, dict[str, Any]] = {
         "options": {**CONTROL, "expires": 3_600},
     },
 }
+
+
+def schedule_of(*, scale_seconds: float) -> dict[str, dict[str, Any]]:
+    """What runs when, with the settings that say how often.
+
+    Args:
+        scale_seconds: Seconds between two looks at the size of the fleet.
+    """
+    expires = max(CONTROL["expires"], scale_seconds / 2)
+    scale = {"schedule": scale_seconds, "options": {**CONTROL, "expires": expires}}
+    return {**SCHEDULE, "scale": {**SCHEDULE["scale"], **scale}}
+
 
 LONGEST_SLEEP = 5.0
 """Seconds that beat sleeps at most; the lock must live through several sleeps."""

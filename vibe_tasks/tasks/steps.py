@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import ctypes
+import gc
 import logging
 import os
 import signal
@@ -22,16 +23,23 @@ from vibe_tasks.store import leases, workers
 from vibe_tasks.store.engine import DATABASE_ERRORS
 from vibe_tasks.store.retries import reason
 from vibe_tasks.tasks import (
+    drain,
     followers,
+    own_queue,
     processes,
     publisher,
     remote,
     resources,
+    scaling_commands,
     subscriptions,
     unknown,
 )
+from vibe_tasks.tasks.giving_back import OwnQueueStep, kept
 from vibe_tasks.tasks.heartbeat import Heartbeat
+from vibe_tasks.tasks.labels import worker_labels
+from vibe_tasks.tasks.limited import LimitStep
 from vibe_tasks.tasks.reception import ReceptionStep
+from vibe_tasks.tasks.room import capacity_of
 from vibe_tasks.tasks.sheet import sheet
 
 log = logging.getLogger(__name__)
@@ -65,6 +73,9 @@ class LedgerStep(bootsteps.StartStopStep):
         # Set before the pool forks.
         billiard_pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = LAST_LOOKS
         sheet()  # made before the pool, whose processes are to share it
+        # Celery collects garbage before each fork: not in what was imported, which stays, and
+        # which the pool's processes then share with us for longer.
+        gc.freeze()
         try:
             resources.ledger()
         except InputError as error:
@@ -73,13 +84,17 @@ class LedgerStep(bootsteps.StartStopStep):
 
     def start(self, parent: Any) -> None:
         """Register the worker and begin to renew its leases."""
-        queues = parent.app.amqp.queues.consume_from
-        for queue in queues.values():
-            queue.no_ack = True  # those too that Celery made of a name after `-Q`
-        self._heartbeat = Heartbeat(parent, register(parent, list(queues)))
-        subscriptions.renew(parent.app, list(queues))
+        own_queue.select(parent.app, parent.hostname)
+        lanes = own_queue.lanes_of(parent.app)
+        self._heartbeat = Heartbeat(parent, register(parent, lanes))
+        subscriptions.renew(parent.app, lanes)
         self._heartbeat.start()
+        kept.start(parent)
         atexit.register(self._leave)
+
+    def stop(self, parent: Any) -> None:  # noqa: ARG002  Celery's signature
+        """The consumer has stopped: nothing more is taken from the worker's own queue."""
+        kept.stop()
 
     def register_with_event_loop(self, parent: Any, hub: Any) -> None:
         """Look for dead pool processes more often than Celery's every five seconds.
@@ -90,7 +105,8 @@ class LedgerStep(bootsteps.StartStopStep):
             look.cancel()  # registered again after the broker was away
         maintain = getattr(getattr(parent.pool, "_pool", None), "maintain_pool", None)
         turn = self._heartbeat and self._heartbeat.turn
-        self._looks = [hub.call_repeatedly(LOOK_EVERY, each) for each in (maintain, turn) if each]
+        looks = (maintain, turn, lambda: drain.drain.turn(parent))
+        self._looks = [hub.call_repeatedly(LOOK_EVERY, each) for each in looks if each]
 
     def _leave(self) -> None:
         """At the end of the process: hand back what the pool did not finish, and sign off.
@@ -105,6 +121,7 @@ class LedgerStep(bootsteps.StartStopStep):
             self._heartbeat.leave("the worker was stopped")
         except DATABASE_ERRORS as error:
             log.warning("could not leave the registry: %s", reason(error))
+        kept.end()
 
 
 def register(worker: Any, lanes: list[str]) -> workers.Registered:
@@ -132,7 +149,8 @@ def register(worker: Any, lanes: list[str]) -> workers.Registered:
         )
         workers.register(
             connection, registered, lanes, tier=settings.worker_tier,
-            capacity=settings.worker_capacity or worker.concurrency, version=_version(),
+            capacity=capacity_of(worker), version=_version(),
+            labels=worker_labels(),
         )  # fmt: skip
     if shared:
         log.warning("another worker is called %s: give each a name of its own with -n", name)
@@ -176,6 +194,10 @@ def install(app: Any) -> None:
     """Give an application's workers our boot steps."""
     app.steps["worker"].add(LedgerStep)
     app.steps["consumer"].add(ReceptionStep)
+    app.steps["consumer"].add(OwnQueueStep)
+    app.steps["consumer"].add(LimitStep)
     remote.install()
+    drain.install()
+    scaling_commands.install()
     signals.worker_process_init.connect(begin_pool_process, weak=False)
     signals.task_unknown.connect(unknown.refuse, weak=False)

@@ -34,8 +34,9 @@ from vibe_tasks.store.engine import DATABASE_ERRORS
 from vibe_tasks.store.retries import OUTCOME, reason
 from vibe_tasks.tasks import canvas, publisher, resources, turns
 from vibe_tasks.tasks.call import CalledTask
+from vibe_tasks.tasks.labels import worker_labels
+from vibe_tasks.tasks.room import stopping
 from vibe_tasks.tasks.sheet import Stage, sheet
-from vibe_tasks.tasks.watch import stopping
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +80,7 @@ class LedgerTask(CalledTask):
             return writing.claim(
                 resources.ledger(), request.id, worker=request.hostname,
                 lease=resources.settings().lease_seconds, retries=resources.retries,
-                in_use=sheet().runs,
+                in_use=sheet().runs, labels=worker_labels(), routing=request.get("route"),
             )  # fmt: skip
         except DATABASE_ERRORS as error:
             log.warning("ledger away, the job's message will be sent again: %s", reason(error))

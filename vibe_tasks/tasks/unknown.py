@@ -13,6 +13,7 @@ from vibe_tasks.store import jobs
 from vibe_tasks.store.engine import DATABASE_ERRORS
 from vibe_tasks.store.event_handlers import KIND
 from vibe_tasks.tasks import followers, publisher, resources
+from vibe_tasks.tasks.labels import worker_labels
 
 log = logging.getLogger(__name__)
 
@@ -30,8 +31,9 @@ def refuse(sender: Any, name: str, id: str, **_: Any) -> None:  # noqa: A002  th
     try:
         with ledger.write_once() as connection:
             claim = jobs.claim(
-                connection, id, worker=sender.hostname, lease=resources.settings().lease_seconds
-            )
+                connection, id, worker=sender.hostname, lease=resources.settings().lease_seconds,
+                labels=worker_labels(),
+            )  # fmt: skip
         if claim is None:
             return  # no job, or another worker has it
         if claim.kind == KIND:

@@ -16,7 +16,8 @@ from vibe_tasks.tasks.app import app
 DISPATCH = "dispatch"
 
 
-@app.task(name="vibe.dispatch", ignore_result=True, queue="control")
+# Without events: once a second would be all that Flower remembers.
+@app.task(name="vibe.dispatch", ignore_result=True, queue="control", send_events=False)
 def dispatch() -> dict[str, Any]:
     """Send what is due, notice what the broker lost, take back expired leases.
 

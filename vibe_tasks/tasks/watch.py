@@ -19,8 +19,10 @@ from celery.worker import state
 from vibe_tasks.store import workers
 from vibe_tasks.store.engine import DATABASE_ERRORS
 from vibe_tasks.tasks import publisher, resources
+from vibe_tasks.tasks.own_queue import lanes_of
 from vibe_tasks.tasks.queues import broker_keys
 from vibe_tasks.tasks.reception import received
+from vibe_tasks.tasks.room import slots_of, stopping
 from vibe_tasks.tasks.watchdog import Signs, Verdict, Watchdog
 
 log = logging.getLogger(__name__)
@@ -71,7 +73,7 @@ class Watch:
 
     def _look(self) -> None:
         consumer = self._worker.consumer
-        lanes = list(self._worker.app.amqp.queues.consume_from)
+        lanes = lanes_of(self._worker.app)
         verdict = self._watchdog.look(
             self._signs(consumer), seconds=self._every, waiting=lambda: self._waiting(lanes)
         )
@@ -88,14 +90,9 @@ class Watch:
         pool, connected = self._worker.pool, consumer is not None and consumer.connection
         runs = self._worker.hub is not None and connected and not stopping()
         in_line = state.active_requests and type(pool).__module__.endswith(".solo")
-        slots = (
-            getattr(self._worker, "max_concurrency", None)
-            or len(pool_processes(pool))
-            or self._worker.concurrency
-        )
         return Signs(
             received=received.value,
-            room=slots > len(state.reserved_requests),
+            room=slots_of(self._worker) > len(state.reserved_requests),
             turns=self._turns if runs and not in_line else None,
         )
 
@@ -116,11 +113,6 @@ def has_messages(app: Celery, lanes: Iterable[str]) -> bool:
         connection.ensure_connection(max_retries=1)
         client = connection.default_channel.client
         return any(client.llen(key) for lane in lanes for key in broker_keys(lane).values())
-
-
-def stopping() -> bool:
-    """Whether this worker was told to end."""
-    return any(flag not in {None, False} for flag in (state.should_stop, state.should_terminate))
 
 
 def pool_processes(pool: Any) -> list[int]:

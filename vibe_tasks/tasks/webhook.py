@@ -33,6 +33,9 @@ PASSING = frozenset({408, 425, 429})
 LONGEST_ANSWER = 300
 """Characters of a refusal's text that are kept."""
 
+MOST_READ = 65_536
+"""Bytes of an answer that are read."""
+
 
 def post(url: str, body: bytes, headers: Mapping[str, str], *, timeout: float) -> int:
     """Send this and return the status of the answer, from 200 to 299.
@@ -49,6 +52,18 @@ def post(url: str, body: bytes, headers: Mapping[str, str], *, timeout: float) -
         TransientError: Nobody answered in time, or the answer was that of a server in trouble.
         PermanentError: The answer was a refusal, or a redirect.
     """
+    return _exchange(url, body, headers, timeout=timeout, most=0)[0]
+
+
+def ask(url: str, body: bytes, headers: Mapping[str, str], *, timeout: float) -> bytes:
+    """Send this, as `post` does, and return the beginning of what was answered."""
+    return _exchange(url, body, headers, timeout=timeout, most=MOST_READ)[1]
+
+
+def _exchange(
+    url: str, body: bytes, headers: Mapping[str, str], *, timeout: float, most: int
+) -> tuple[int, bytes]:
+    """The status, and up to so many bytes of the answer; none of one that was cut off."""
     deadline = _Deadline(timeout)
     opener = build_opener(_NoRedirects, _Plain(deadline), _Secure(deadline))
     request = Request(url, data=body, headers=dict(headers), method="POST")  # noqa: S310  settings
@@ -56,7 +71,10 @@ def post(url: str, body: bytes, headers: Mapping[str, str], *, timeout: float) -
         with deadline, opener.open(request, timeout=timeout) as answer:
             if deadline.passed:  # headers that we cut off ourselves look like an answer
                 raise TransientError(f"no answer within {timeout:g} s")
-            return int(answer.status)
+            said = b""
+            with suppress(OSError, HTTPException):  # it was taken, whatever comes of the rest
+                said = answer.read(most) if most else b""
+            return int(answer.status), said
     except HTTPError as error:
         with error:
             raise _refusal(error) from None

@@ -22,15 +22,18 @@ def main(argv: Sequence[str]) -> int:
     """Work until told to stop; the exit code.
 
     Args:
-        argv: Name (before the host's), number of processes, lanes with commas between them,
-            and `--watched` where somebody listens.
+        argv: Name (before the host's), number of processes, or as `--autoscale` has it most and
+            fewest with a comma between them, lanes with commas between them, and `--watched`
+            where somebody listens.
     """
     name, processes, lanes, *flags = argv
     watched = WATCHED in flags
+    most, _, least = processes.partition(",")
     worker = app.Worker(
         hostname=f"{name}@{socket.gethostname()}",
         pool_cls="prefork",
-        concurrency=int(processes),
+        concurrency=int(least or most),
+        autoscale=processes if least else None,
         queues=lanes,
         loglevel=resources.settings().log_level,
         task_events=watched,

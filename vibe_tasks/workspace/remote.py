@@ -11,13 +11,13 @@ import fcntl
 import re
 from contextlib import suppress
 from fnmatch import fnmatchcase
-from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Event
 from typing import TYPE_CHECKING
 
 from vibe_tasks.errors import GitError, RepositoryError
+from vibe_tasks.labels import REPOSITORY, digest_of
 from vibe_tasks.masking import masked, masked_text
 from vibe_tasks.workspace.git import Reply, ask, failed, git, git_version, readable
 from vibe_tasks.workspace.repository import Repository, no_fence
@@ -256,6 +256,16 @@ def is_address(repo: str) -> bool:
     return "://" in repo or re.match(r"[\w.-]+@[\w.-]+:", repo) is not None
 
 
+def mirror_labels(folder: Path) -> frozenset[str]:
+    """The labels of the repositories that this machine has a mirror of, as `repo_label` makes them.
+
+    Args:
+        folder: Where mirrors are kept.
+    """
+    names = (re.search(r"-([0-9a-f]{8})\.git\Z", path.name) for path in folder.glob("*.git"))
+    return frozenset(f"{REPOSITORY}{name[1]}" for name in names if name)
+
+
 def open_mirror(address: str, folder: Path) -> Mirror:
     """This machine's mirror of the repository at this address; nothing is fetched yet.
 
@@ -272,7 +282,7 @@ def open_mirror(address: str, folder: Path) -> Mirror:
         raise RepositoryError(f"{address} is no address of a repository")
     last = re.split(r"[?#]", address)[0].rstrip("/").rsplit("/", 1)[-1]  # no secret in a file name
     words = re.sub(r"[^A-Za-z0-9]+", "-", last.removesuffix(".git"))
-    name = f"{words.strip('-')[:40]}-{sha256(address.encode()).hexdigest()[:8]}.git"
+    name = f"{words.strip('-')[:40]}-{digest_of(address)}.git"
     path = folder.absolute() / name
     if not (path / "HEAD").is_file():
         folder.mkdir(parents=True, exist_ok=True)

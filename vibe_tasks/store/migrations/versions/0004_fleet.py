@@ -15,6 +15,8 @@ JSON_VALUE = sa.JSON().with_variant(sa.Text(), "sqlite")
 JOB_COLUMNS = ("required", "labels", "routing")
 WORKER_TIMES = ("started_at", "draining_at")
 HELD_FOR_WORKER = "status = 'pending' AND held_for = 'worker'"
+BLOCKED = sa.text("status = 'blocked'")
+ENDED = sa.text("status IN ('cancelled', 'completed', 'failed')")
 DEMAND = """
 CREATE VIEW view_lane_demand AS
 SELECT lane, SUM(waiting) AS waiting, MAX(oldest_age) AS oldest_age, SUM(busy) AS busy,
@@ -50,6 +52,12 @@ def upgrade() -> None:
         ["priority", "seq"],
         sqlite_where=sa.text(HELD_FOR_WORKER),
         postgresql_where=sa.text(HELD_FOR_WORKER),
+    )
+    op.create_index(
+        "idx_jobs_blocked", "jobs", ["lane"], sqlite_where=BLOCKED, postgresql_where=BLOCKED
+    )
+    op.create_index(
+        "idx_jobs_ended", "jobs", ["lane", "status"], sqlite_where=ENDED, postgresql_where=ENDED
     )
     op.create_table(
         "scale_decisions",
@@ -88,7 +96,8 @@ def downgrade() -> None:
     op.execute("DROP VIEW view_lane_demand")
     op.drop_table("scaling_rules")
     op.drop_table("scale_decisions")
-    op.drop_index("idx_jobs_held_worker", "jobs")
+    for name in ("idx_jobs_held_worker", "idx_jobs_blocked", "idx_jobs_ended"):
+        op.drop_index(name, "jobs")
     # What waited for a worker with its labels may run anywhere again.
     op.execute("UPDATE jobs SET held_for = NULL, held_at = NULL WHERE held_for = 'worker'")
     for name in (*WORKER_TIMES, "labels"):

@@ -1,0 +1,259 @@
+"""The keeper of a host, with programs that sleep in place of workers."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.ledgers import claim, new_job, submit
+from tests.processes import until
+from vibe_tasks.fleet import FleetLane
+from vibe_tasks.stack.children import Program
+from vibe_tasks.stack.keeper import BLIND, IDLE, ORPHANED, STUBBORN, Keeper
+from vibe_tasks.store import fleet, version, workers
+from vibe_tasks.store.engine import Database, open_database
+from vibe_tasks.tasks import processes
+from vibe_tasks.tasks.provisioners import process
+from vibe_tasks.tasks.provisioners.process import Process
+from vibe_tasks.tasks.provisioners.provisioner import Order
+
+HOST = socket.gethostname()
+CODE = FleetLane(lane="code", provisioner="process", least=0, most=5, slots=2)
+ONE, TWO = f"auto-code-1@{HOST}", f"auto-code-2@{HOST}"
+SLEEP = ("sleep", "300")
+DEAF = ("sh", "-c", "trap '' TERM; echo deaf; while :; do sleep 0.1; done")
+
+
+class Host:
+    """A host whose clock is the test's, a ledger, and a keeper."""
+
+    def __init__(self, folder: Path) -> None:
+        self.now = 1000.0
+        self.logs = folder / "logs"
+        self.logs.mkdir()
+        self.ledger: Database = open_database(f"sqlite:///{folder / 'ledger.db'}")
+        version.create(self.ledger)
+        self.argv = SLEEP
+        self.keepers = [self.keeper()]
+        self.provisioner = Process(
+            self.ledger, patience=120, start=lambda: None, tell=lambda _names: None
+        )
+
+    def keeper(self) -> Keeper:
+        """Another keeper."""
+        return Keeper(self.ledger, logs=self.logs, program=self.program, clock=lambda: self.now)
+
+    def program(self, member: fleet.Member) -> Program:
+        """What stands for a worker."""
+        return Program(name=member.worker, argv=self.argv, environ=dict(os.environ))
+
+    def turn(self, seconds: float = 1.0) -> bool:
+        """Go on so many seconds, and let the keeper look, which the deployment's worker does."""
+        self.now += seconds
+        return self.keepers[-1].turn()
+
+    def deploy(self) -> None:
+        """Another worker of this host, that is no part of the fleet, is heard of."""
+        with self.ledger.begin() as connection:
+            fleet.want(connection, f"celery@{HOST}", "control", slots=1, status="online",
+                       host=processes.this_host())  # fmt: skip
+
+    def size(self, target: int) -> int:
+        """Want so many workers."""
+        return self.provisioner.scale(
+            CODE, Order(number=1, before=0, target=target, reason="a test wants it")
+        )
+
+    def register(self, worker: str) -> None:
+        """What a worker of this name does when it is up."""
+        found = processes.identity_of(self.pids[worker])
+        assert found is not None
+        with self.ledger.begin() as connection:
+            me = workers.Registered(worker=worker, host=found.host, process=found.process)
+            workers.register(connection, me, ["code"], tier="standard", capacity=2)
+
+    @property
+    def pids(self) -> dict[str, int]:
+        """Of the keeper's workers."""
+        return dict(self.keepers[-1].pids)
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[Host]:
+    made = Host(tmp_path)
+    made.deploy()
+    yield made
+    for each in made.keepers:
+        each.kill()
+    made.ledger.close()
+
+
+def is_gone(pid: int) -> bool:
+    found = processes.identity_of(pid)
+    return found is None or processes.is_gone(found)
+
+
+def test_what_is_wanted_runs_once_and_what_is_not_ends(host: Host):
+    """Wanted workers are started, each once; one that nobody wants any more is told to end, the
+    newest first; without any the keeper ends.
+    """
+    assert host.size(2) == 2
+    host.turn()
+    first = host.pids
+    assert set(first) == {ONE, TWO}
+    host.register(ONE)
+    host.turn()
+    assert host.pids == first
+    assert host.size(1) == 1
+    host.turn()
+    until(lambda: is_gone(first[TWO]))
+    host.turn()
+    assert host.pids == {ONE: first[ONE]}
+    host.size(0)
+    with host.ledger.begin() as connection:
+        workers.leave(connection, ONE)  # as it does when it has drained
+    host.turn()
+    until(lambda: is_gone(first[ONE]))
+    assert host.turn()
+    assert not host.turn(IDLE)
+
+
+def test_one_that_dies_is_replaced_later_each_time(host: Host):
+    """After 1, 2 and 4 seconds; a death after a long life counts from the start."""
+    host.size(1)
+    host.turn()
+    for pause in (1.0, 2.0, 4.0):
+        before = host.pids[ONE]
+        os.kill(before, signal.SIGKILL)
+        until(lambda pid=before: is_gone(pid))
+        host.turn(0.1)
+        assert host.pids == {}
+        host.turn(pause - 0.2)
+        assert host.pids == {}
+        host.turn(0.2)
+        assert host.pids[ONE] != before
+
+
+def test_one_that_drains_is_not_started_again(host: Host):
+    """It ends by itself when it is idle; its place is not filled, whether it ended well or not."""
+    host.size(1)
+    host.turn()
+    host.register(ONE)
+    assert host.size(0) == 0
+    host.turn()
+    pid = host.pids[ONE]
+    assert not is_gone(pid)
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: is_gone(pid))
+    host.turn()
+    host.turn(60)
+    assert host.pids == {}
+
+
+def test_a_keeper_that_was_killed_is_replaced(host: Host):
+    """The next one starts what is wanted, but not what still runs."""
+    host.size(2)
+    host.turn()
+    host.register(ONE)
+    host.register(TWO)
+    before = host.pids
+    os.kill(before[TWO], signal.SIGKILL)
+    until(lambda: is_gone(before[TWO]))
+    host.keepers.append(host.keeper())
+    host.turn()
+    assert set(host.pids) == {TWO}
+    os.kill(before[ONE], signal.SIGKILL)
+    until(lambda: is_gone(before[ONE]))
+    host.turn()
+    assert set(host.pids) == {ONE, TWO}
+
+
+def test_when_the_deployment_stops_its_fleet_ends(host: Host):
+    """Without another live worker on this host the fleet's workers finish and end, what has not
+    started is taken back, and nothing is left.
+    """
+    host.size(1)
+    host.turn()
+    pid = host.pids[ONE]
+    with host.ledger.begin() as connection:
+        workers.leave(connection, f"celery@{HOST}")
+    host.turn()
+    assert not is_gone(pid)
+    host.size(2)
+    host.turn(ORPHANED + 1)
+    until(lambda: is_gone(pid))
+    assert not host.turn()
+    with host.ledger.read() as connection:
+        left = [each.worker for each in process.members(connection)]
+    assert TWO not in left
+
+
+def test_one_that_does_not_end_is_killed_once_it_holds_nothing(host: Host):
+    """As long as it holds a job it is left to finish."""
+    host.argv = DEAF
+    host.size(1)
+    host.turn()
+    log = host.logs / f"{ONE}.log"
+    until(lambda: "deaf" in log.read_text(encoding="utf-8"))
+    submit(host.ledger, new_job(id="held"))
+    claim(host.ledger, "held", worker=ONE)
+    with host.ledger.begin() as connection:
+        fleet.give_up(connection, ONE)
+    pid = host.pids[ONE]
+    host.turn()
+    host.turn(STUBBORN + 1)
+    assert not is_gone(pid)
+    with host.ledger.begin() as connection:
+        connection.exec_driver_sql("UPDATE jobs SET status = 'completed', lease_until = NULL")
+    host.turn()
+    until(lambda: is_gone(pid))
+
+
+@pytest.mark.parametrize("trouble", ["the home is gone", "the ledger is away"])
+def test_nothing_outlives_its_place(host: Host, trouble: str, tmp_path: Path):
+    """A home that was removed ends all at once; a ledger that is away, after a long time."""
+    host.size(1)
+    host.turn()
+    pid = host.pids[ONE]
+    if trouble == "the home is gone":
+        host.logs.rename(tmp_path / "elsewhere")
+        assert not host.turn()
+    else:
+        with host.ledger.begin() as connection:
+            connection.exec_driver_sql("ALTER TABLE worker_health RENAME TO away")
+        host.turn(BLIND / 2)
+        assert not is_gone(pid)
+        host.turn(BLIND)
+    until(lambda: is_gone(pid))
+
+
+def test_a_worker_that_gives_no_sign_is_given_up(host: Host):
+    """It is told as the trouble of its lane, counts no longer, and its process is ended."""
+    host.size(1)
+    host.turn()
+    pid = host.pids[ONE]
+    with host.ledger.begin() as connection:
+        connection.exec_driver_sql("UPDATE worker_health SET last_seen = last_seen - 121")
+    host.deploy()
+    found = host.provisioner.look(CODE, last=None)
+    assert (found.size, found.trouble) == (0, f"{ONE} gave no sign for 120 s")
+    host.provisioner.tend(CODE)
+    host.turn()
+    until(lambda: is_gone(pid))
+
+
+def test_a_host_has_one_keeper(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """Who holds the lock is the keeper; when it ends, however, another may be."""
+    monkeypatch.setattr(process, "keeper_lock", lambda: tmp_path / "lock")
+    held = process.take_keeper_lock()
+    assert held is not None
+    assert process.keeper_runs()
+    assert process.take_keeper_lock() is None
+    process.leave_keeper_lock(held)
+    assert not process.keeper_runs()
+    assert not (tmp_path / "lock").exists()

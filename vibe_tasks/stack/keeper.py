@@ -1,0 +1,287 @@
+"""The keeper of a host: runs the workers that the fleet's scaler wants on it.
+
+`python -m vibe_tasks.stack.keeper`, started by the provisioner `process`; one for each host and
+ledger. What is wanted is in the registry, so that a keeper that was killed is replaced by any
+other; its workers end with it. It ends by itself when nothing is wanted any more, and lets its
+workers finish and end when no other worker of this host has been heard of for a while: then the
+deployment was stopped here.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from vibe_tasks.errors import InputError
+from vibe_tasks.retry import RetryPolicy
+from vibe_tasks.stack.children import Child, Program
+from vibe_tasks.stack.supervisor import HEALTHY_AFTER, how_it_ended
+from vibe_tasks.store import fleet, leases, workers
+from vibe_tasks.store.engine import DATABASE_ERRORS, Database
+from vibe_tasks.store.retries import reason
+from vibe_tasks.tasks import processes, resources
+from vibe_tasks.tasks.provisioners.process import (
+    PREFIX,
+    is_here,
+    leave_keeper_lock,
+    members,
+    take_keeper_lock,
+)
+
+LOOK = 1.0
+"""Seconds between two looks at what is wanted."""
+
+RESTART = RetryPolicy(max_retries=1000, base=0.5, factor=2.0, cap=60.0, jitter=0.0)
+"""Waits of 1, 2, 4 … 60 s before a worker that keeps dying is started again; the check gives a
+worker up that never registers."""
+
+IDLE = 60.0
+"""Seconds without anything to keep, after which the keeper ends."""
+
+ORPHANED = 30.0
+"""Seconds without another live worker on this host, after which the deployment counts as stopped;
+a worker that is restarted is back sooner."""
+
+BLIND = 600.0
+"""Seconds for which the ledger may be away before the keeper lets its workers end."""
+
+STUBBORN = 15.0
+"""Seconds after which a worker that was told to end and holds no job is killed."""
+
+LAST = 600.0
+"""Seconds that jobs may still take once the keeper itself is to end."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True, kw_only=True)
+class _Kept:
+    """A worker of ours.
+
+    Attributes:
+        member: As it was wanted last.
+        child: Its process; None while it waits to be started again.
+        started: When it was started last, on the keeper's clock.
+        deaths: Deaths in a row.
+        due: When to start it again.
+        told: When it was told to end; None where it was not.
+    """
+
+    member: fleet.Member
+    child: Child | None = None
+    started: float = 0.0
+    deaths: int = 0
+    due: float = 0.0
+    told: float | None = None
+
+
+class Keeper:
+    """The fleet's workers of this host. Call its methods from the main thread.
+
+    Args:
+        ledger: The ledger.
+        logs: An existing folder for their logs.
+        program: The command line and environment of one.
+        clock: Seconds on a clock that never goes back.
+    """
+
+    def __init__(
+        self, ledger: Database, *, logs: Path, program: Callable[[fleet.Member], Program],
+        clock: Callable[[], float],
+    ) -> None:  # fmt: skip
+        self._ledger = ledger
+        self._logs = logs
+        self._program = program
+        self._clock = clock
+        self._kept: dict[str, _Kept] = {}
+        self._seen = self._alone_since = self._busy_at = clock()
+        self._ending: float | None = None
+
+    @property
+    def pids(self) -> Mapping[str, int]:
+        """Process ids of the workers that run, by their names."""
+        return {name: each.child.pid for name, each in self._kept.items() if each.child}
+
+    def end(self, why: str) -> None:
+        """Start nothing more, and let what runs finish."""
+        if self._ending is None:
+            log.info("%s: letting %d workers end", why, len(self._kept))
+            self._ending = self._clock()
+
+    def turn(self) -> bool:
+        """Look once, and do what is to be done; whether there is more to do."""
+        if not self._logs.is_dir():  # the home is gone, and the ledger with it perhaps
+            self.kill()
+            return False
+        self._bury()
+        try:
+            self._look()
+        except DATABASE_ERRORS as error:
+            log.warning("the ledger is away: %s", reason(error))
+            if self._clock() - self._seen > BLIND:
+                self.end("the ledger was away for too long")
+        if self._ending is not None:
+            return self._wind_up()
+        return bool(self._kept) or self._clock() - self._busy_at < IDLE
+
+    def kill(self) -> None:
+        """End everything at once."""
+        for each in self._kept.values():
+            if each.child is not None:
+                each.child.kill()
+        self._kept.clear()
+
+    def _look(self) -> None:
+        with self._ledger.read() as connection:
+            found = {each.worker: each for each in members(connection) if is_here(each.worker)}
+            holding = {name for name in self._kept if leases.held_by(connection, name)}
+            rows = workers.list_workers(connection)
+        now = self._seen = self._clock()
+        if any(_is_of_the_deployment(row, resources.settings().lease_seconds) for row in rows):
+            self._alone_since = now
+        elif now - self._alone_since > ORPHANED:
+            self.end("no other worker runs on this host")
+        wanted = {name: each for name, each in found.items() if not each.leaving}
+        if wanted:
+            self._busy_at = now
+        for name, each in list(self._kept.items()):
+            if each.child is None and name not in wanted:
+                del self._kept[name]
+            elif name not in found or self._ending is not None:
+                self._let_go(name, each, holds=name in holding)
+        if self._ending is None:
+            for name, member in wanted.items():
+                self._have(name, member)
+        else:
+            self._take_back(found)
+
+    def _bury(self) -> None:
+        """Note who has died. Before the look: who has left has then said so in the registry."""
+        for name, each in list(self._kept.items()):
+            code = None if each.child is None else each.child.exit_code()
+            if code is None or each.child is None:
+                continue
+            each.child.kill()  # what it left behind would work beside its successor
+            if code == 0:
+                log.info("%s has ended", name)
+                del self._kept[name]
+                continue
+            long = self._clock() - each.started >= HEALTHY_AFTER
+            each.deaths = 1 if long else each.deaths + 1
+            wait = RESTART.wait_after(each.deaths, uniform=lambda low, _high: low)
+            each.child, each.due, each.told = None, self._clock() + wait, None
+            log.warning("%s ended (%s)", name, how_it_ended(code))
+
+    def _have(self, name: str, member: fleet.Member) -> None:
+        """See that this worker runs."""
+        each = self._kept.setdefault(name, _Kept(member=member))
+        if each.child is not None or self._clock() < each.due or _runs(member):
+            return
+        try:
+            each.child = Child(self._program(member), logs=self._logs)
+        except InputError as error:
+            each.due = self._clock() + RESTART.cap
+            log.warning("%s", error)
+        else:
+            each.started = self._clock()
+            log.info("%s started, process %d", name, each.child.pid)
+
+    def _let_go(self, name: str, each: _Kept, *, holds: bool) -> None:
+        """Tell a worker that nobody wants any more to finish and end."""
+        if each.child is None:
+            return
+        if each.told is None:
+            each.child.ask_to_end()
+            each.told = self._clock()
+        elif not holds and self._clock() - each.told > STUBBORN:
+            log.warning("%s does not end and holds nothing: killed", name)
+            each.child.kill()
+
+    def _take_back(self, found: Mapping[str, fleet.Member]) -> None:
+        """What has not been started will not be."""
+        never = [name for name, each in found.items()
+                 if each.status == fleet.STARTING and name not in self._kept]  # fmt: skip
+        if never:
+            with self._ledger.begin() as connection:
+                for name in never:
+                    fleet.give_up(connection, name)
+
+    def _wind_up(self) -> bool:
+        """Whether workers still finish."""
+        for each in self._kept.values():
+            if each.child is not None and each.told is None:
+                each.child.ask_to_end()
+                each.told = self._clock()
+        left = any(each.child is not None for each in self._kept.values())
+        if left and self._ending is not None and self._clock() - self._ending > LAST:
+            self.kill()
+            return False
+        return left
+
+
+def worker_program(member: fleet.Member) -> Program:
+    """What a worker of the fleet is run as."""
+    name = member.worker.rpartition("@")[0]
+    return Program(
+        name=member.worker,
+        argv=(
+            sys.executable, "-m", "celery", "-A", "vibe_tasks", "worker", "-n", f"{name}@%h",
+            "-Q", member.lane, "-c", str(member.slots), "--without-gossip", "--without-mingle",
+            "--loglevel", resources.settings().log_level,
+        ),
+        # What the starter has to itself.
+        environ={**os.environ, "VIBE_WORKER_CAPACITY": str(member.slots), "VIBE_ALIVE_FILE": ""},
+    )  # fmt: skip
+
+
+def _runs(member: fleet.Member) -> bool:
+    """Whether a process that an earlier keeper has started is still about."""
+    if member.process is None:
+        return False
+    if member.host is not None and member.host == processes.this_host():
+        return not processes.is_gone(processes.Identity(host=member.host, process=member.process))
+    return member.age <= resources.settings().lease_seconds
+
+
+def _is_of_the_deployment(row: Mapping[str, object], lease: float) -> bool:
+    """Whether this row of the registry is a live worker of this host that is not the fleet's."""
+    name, here = str(row["worker_id"]), processes.this_host()
+    if row["status"] not in {"online", "draining"} or float(str(row["age"])) > lease:
+        return False
+    if name.startswith(PREFIX) and name.count("@") == 1:
+        return False
+    return row["host"] == here if row["host"] and here else is_here(name)
+
+
+def main(_arguments: Collection[str] = ()) -> int:
+    """Keep until there is nothing to keep; the exit code."""
+    held = take_keeper_lock()
+    if held is None:
+        return 0
+    logging.basicConfig(
+        level=resources.settings().log_level, format="%(asctime)s %(levelname)s %(message)s"
+    )
+    logs = resources.make_home() / "logs"
+    keeper = Keeper(
+        resources.ledger(), logs=logs, program=worker_program, clock=resources.monotonic
+    )
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: keeper.end("told to end"))
+    log.info("keeping the fleet's workers of this host, process %d", os.getpid())
+    try:
+        while keeper.turn():
+            resources.pause(LOOK)
+    finally:
+        keeper.kill()
+        leave_keeper_lock(held)
+    log.info("nothing left to keep")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

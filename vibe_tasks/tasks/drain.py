@@ -1,0 +1,66 @@
+"""Draining: a worker takes nothing new, finishes what it has in hand, and ends.
+
+What somebody writes into the registry reaches the worker with its next heartbeat; the remote
+control command `drain` reaches it at once. Exit code 0: a supervisor that starts again only what
+failed lets it rest.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import Any
+
+from celery.worker import state
+from celery.worker.control import control_command
+
+from vibe_tasks.tasks import limited
+
+log = logging.getLogger(__name__)
+
+
+class Drain:
+    """The draining of this process' worker; any thread asks, the event loop does it."""
+
+    def __init__(self) -> None:
+        self._asked = threading.Event()
+        self._begun = False
+
+    @property
+    def asked(self) -> bool:
+        """Whether this worker is to take nothing new."""
+        return self._asked.is_set()
+
+    def ask(self) -> None:
+        """Let the worker drain from now on."""
+        self._asked.set()
+
+    def turn(self, worker: Any) -> None:
+        """To be called by the event loop, several times a second."""
+        if not self.asked or worker.consumer is None or worker.consumer.task_consumer is None:
+            return
+        if not self._begun:
+            self._begun = True
+            log.warning("draining: nothing new is taken, %d in hand", len(state.reserved_requests))
+            for queue in list(worker.app.amqp.queues.consume_from):
+                # Deselected too, so that a new connection to the broker takes none of them up.
+                worker.consumer.cancel_task_queue(queue)
+            limited.let_go(worker.consumer)
+        elif not state.reserved_requests and state.should_stop is None:
+            log.warning("drained: the worker ends")
+            state.should_stop = 0
+
+
+drain = Drain()
+"""Of this process."""
+
+
+def _drain(_state: Any, **_: Any) -> dict[str, str]:
+    """Take nothing new, and end when idle."""
+    drain.ask()
+    return {"ok": "draining"}
+
+
+def install() -> None:
+    """Let workers hear the remote-control command `drain`."""
+    control_command(name="drain")(_drain)

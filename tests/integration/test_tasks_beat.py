@@ -108,6 +108,7 @@ def test_another_beat_takes_over(
     os.kill(first.pid, how)
     more_ticks(cluster, seconds=30)
     assert leads(second)
+    assert first.wait(20) is not None
 
 
 def test_a_leader_that_was_stopped_steps_back(cluster: Cluster, two: tuple[Child, Child]) -> None:

@@ -5,15 +5,24 @@ those of the repositories that its host has copies of.
 from __future__ import annotations
 
 import socket
+from functools import lru_cache
 
 from vibe_tasks.flow.workplace import mirrors
 from vibe_tasks.labels import host_label, is_label
 from vibe_tasks.tasks import resources
 from vibe_tasks.workspace.remote import mirror_labels
 
+FRESH = 2.0
+"""Seconds for which they are not looked up again: every claim asks."""
+
 
 def worker_labels() -> frozenset[str]:
-    """What this worker has that a job may ask for, at this moment."""
+    """What this worker has that a job may ask for."""
+    return _labels_in(int(resources.monotonic() // FRESH))
+
+
+@lru_cache(maxsize=1)
+def _labels_in(_turn: int) -> frozenset[str]:
     copies = mirror_labels(mirrors(resources.home()))
     own = {*resources.settings().worker_labels, host_label(socket.gethostname()), *copies}
     return frozenset(filter(is_label, own))

@@ -34,13 +34,15 @@ METHOD = (
     "share of its hours in which all slots would be at work: no rule can do with less. Hours are "
     "counted until the last job has started. Recorded jobs: a hundred requests like the recorded "
     "one in a row, read at 5,000 tokens a second and written at 30, cut off at half an hour "
-    "(median 86 s, mean 131 s). Loads with a star were not used to choose defaults. A cell has the "
+    "(median 86 s, mean 131 s). Loads with a star had no part in comparing "
+    "defaults; of the recording the rule had seen the whole when it was made. A cell has the "
     "wait's p50 / p95 in seconds, hours of units (share of the fixed maximum's), and how often an "
     "hour the size was changed."
 )
 
 UNSEEN = ("recorded, a day: 2nd half", "steady 2", "burst 2", "day and night 2")
-"""Loads that were not used to choose the policy's defaults."""
+"""Loads that the policy's defaults were not compared on. The rule itself was made on the whole
+recording, its second half with it."""
 
 
 def loads(path: Path) -> dict[str, Callable[[], list[Job]]]:

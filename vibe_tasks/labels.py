@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from hashlib import sha256
-from math import isfinite
 
 from vibe_tasks.errors import InputError
 
@@ -14,6 +13,9 @@ LABEL = r"^[A-Za-z0-9][A-Za-z0-9._:/=@+-]{0,199}$"
 
 _LABEL = re.compile(LABEL.replace("$", r"\Z"))
 
+
+MOST_POINTS = 10**6
+"""Of a label, above or below zero."""
 
 REPOSITORY = "repo:"
 """Before the digest of a repository that a worker's host has a copy of."""
@@ -43,15 +45,17 @@ def checked_points(value: object) -> dict[str, float]:
     """Labels and the points that a worker with each is worth more.
 
     Raises:
-        InputError: It is no mapping of labels to finite numbers.
+        InputError: It is no mapping of labels to numbers of at most `MOST_POINTS`.
     """
     if not isinstance(value, Mapping):
         raise InputError(f"labels must be a mapping of labels to points, got {value!r}")
     for label, points in value.items():
         _check("labels", label)
         number = isinstance(points, int | float) and not isinstance(points, bool)
-        if not number or not isfinite(points):
-            raise InputError(f"labels must give {label!r} a number of points, got {points!r}")
+        if not number or not -MOST_POINTS <= points <= MOST_POINTS:
+            raise InputError(
+                f"labels must give {label!r} a number of points, at most a million, got {points!r}"
+            )
     return dict(value)
 
 

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, Strict
 
-from vibe_tasks.labels import is_label
+from vibe_tasks.labels import MOST_POINTS, is_label
 from vibe_tasks.plan_problems import shown
 from vibe_tasks.plan_text import Plain
 
@@ -128,7 +128,10 @@ Amount: TypeAlias = Annotated[
 ]
 Label: TypeAlias = Annotated[Text, AfterValidator(_label)]
 Points: TypeAlias = Annotated[
-    float, Strict(), Field(ge=-(10**6), le=10**6, allow_inf_nan=False), BeforeValidator(_number)
+    float,
+    Strict(),
+    Field(ge=-MOST_POINTS, le=MOST_POINTS, allow_inf_nan=False),
+    BeforeValidator(_number),
 ]
 YesOrNo: TypeAlias = Annotated[bool, Strict(), BeforeValidator(_yes_or_no)]
 

@@ -76,7 +76,6 @@ class ScalingPolicy:
         down_depth: As long as so many jobs wait, no calm is counted. From 1 to up_depth + 1.
         up_age: A due job that has waited so long is a reason to grow, in seconds. 0 or more.
         up_cooldown: Least seconds from one growth to the next. 0 or more.
-        most_up: Most units that come in one step; None for as many as the work needs.
         start_up: Seconds until a unit that is asked for takes its first job. 0 or more.
         down_after: Seconds of calm before the first step down. Above 0.
         down_cooldown: Seconds of calm from each step down to the next. Above 0.
@@ -93,7 +92,6 @@ class ScalingPolicy:
     down_depth: int = 2
     up_age: float = 5.0
     up_cooldown: float = 5.0
-    most_up: int | None = None
     start_up: float = 60.0
     down_after: float = 60.0
     down_cooldown: float = 30.0
@@ -117,10 +115,9 @@ class ScalingPolicy:
                 f"drain_after must be at least down_after, got {self.drain_after} and "
                 f"{self.down_after}"
             )
-        least = {"unit": 1, "most_up": 1, "up_age": 0, "up_cooldown": 0, "start_up": 0}
-        for name, bound in least.items():
+        for name, bound in {"unit": 1, "up_age": 0, "up_cooldown": 0, "start_up": 0}.items():
             value = getattr(self, name)
-            if value is not None and not (value >= bound and isfinite(value)):
+            if not (value >= bound and isfinite(value)):
                 raise ValueError(f"{name} must be {bound} or more, got {value}")
         for name in ("down_after", "down_cooldown", "drain_after"):
             if not (getattr(self, name) > 0 and isfinite(getattr(self, name))):
@@ -243,8 +240,6 @@ def _up(
     """More units, unless some came just now."""
     if now < _when(memory.last_up) + policy.up_cooldown:
         return _kept(replace(memory, calm_since=None), size, "some were asked for just now")
-    if policy.most_up is not None:
-        more = min(more, policy.most_up)
     jobs = "a job waits" if load.waiting == 1 else f"{load.waiting} jobs wait"
     why = f"{jobs}, the oldest for {load.oldest_age:.0f} s"
     return _grown(size + more, memory, now, size, why)

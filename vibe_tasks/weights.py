@@ -6,7 +6,6 @@ Source: design document, feature 14, "Weighted Scoring Router".
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from math import isfinite
 
 from vibe_tasks.suggestion import did_you_mean
 
@@ -32,6 +31,9 @@ class Weights:
     high: float = 15
 
 
+MOST = 10**6
+"""Points, above or below zero."""
+
 NAMES = tuple(each.name for each in fields(Weights))
 
 
@@ -50,7 +52,7 @@ def weights_of(text: str) -> Weights:
             number = float(value)
         except ValueError:
             number = float("nan")
-        if not isfinite(number):
-            raise ValueError(f"{name} must be a number, got {value!r}")
+        if not -MOST <= number <= MOST:
+            raise ValueError(f"{name} must be a number, at most a million, got {value!r}")
         given[name] = int(number) if number.is_integer() else number
     return Weights(**given)

@@ -113,6 +113,7 @@ def test_a_lane_that_nobody_serves_is_pointed_out(ledger: Database) -> None:  # 
         (("limit", "code"), "give --concurrency, --rate, or a rule of scaling"),
         (("limit", "code", "--min", "3", "--max", "2"), "need --min <= --max, got 3 and 2"),
         (("limit", "code", "--scale-up", "1", "--scale-down", "3"), "--scale-down must be at most"),
+        (("limit", "code", "--scale-up", "9" * 20), "--scale-up must be from 0 to below"),
         (("limit", "code", "--scale-up", "2.5"), "--scale-up must be a whole number, or none"),
         (("limit", "code", "--scale-after", "nan"), "--scale-after must be above zero"),
         (("limit", "code", "--concurrency", "0"), "--concurrency must be a number from 1"),

@@ -14,7 +14,7 @@ from tests.ledgers import claim, new_job, submit
 from tests.processes import until
 from vibe_tasks.fleet import FleetLane
 from vibe_tasks.stack.children import Program
-from vibe_tasks.stack.keeper import BLIND, IDLE, ORPHANED, STUBBORN, Keeper
+from vibe_tasks.stack.keeper import BLIND, BLINK, IDLE, ORPHANED, STUBBORN, Keeper, worker_program
 from vibe_tasks.store import fleet, version, workers
 from vibe_tasks.store.engine import Database, open_database
 from vibe_tasks.tasks import processes
@@ -41,7 +41,7 @@ class Host:
         self.argv = SLEEP
         self.keepers = [self.keeper()]
         self.provisioner = Process(
-            self.ledger, patience=120, start=lambda: None, tell=lambda _names: None
+            self.ledger, patience=120, every=10, start=lambda: None, tell=lambda _names: None
         )
 
     def keeper(self) -> Keeper:
@@ -179,18 +179,45 @@ def test_when_the_deployment_stops_its_fleet_ends(host: Host):
     """
     host.size(1)
     host.turn()
+    host.register(ONE)
     pid = host.pids[ONE]
     with host.ledger.begin() as connection:
         workers.leave(connection, f"celery@{HOST}")
     host.turn()
     assert not is_gone(pid)
+    for _ in range(int(ORPHANED / BLINK) - 1):
+        host.turn(BLINK)
     host.size(2)
-    host.turn(ORPHANED + 1)
+    host.turn(BLINK)
     until(lambda: is_gone(pid))
     assert not host.turn()
     with host.ledger.read() as connection:
         left = [each.worker for each in process.members(connection)]
     assert TWO not in left
+
+
+def test_a_deployment_that_comes_back_has_its_fleet_again(host: Host):
+    """Also while a worker of before still finishes its job; unless the keeper itself is to end."""
+    host.argv = DEAF
+    host.size(1)
+    host.turn()
+    log = host.logs / f"{ONE}.log"
+    until(lambda: "deaf" in log.read_text(encoding="utf-8"))
+    host.register(ONE)
+    with host.ledger.begin() as connection:
+        workers.leave(connection, f"celery@{HOST}")
+    for _ in range(int(ORPHANED / BLINK) + 2):
+        host.turn(BLINK)
+    host.deploy()
+    host.turn()
+    host.size(2)
+    host.turn()
+    assert set(host.pids) == {ONE, TWO}
+    host.keepers[-1].end("told to end")
+    host.turn()
+    assert host.size(3) == 3
+    host.turn()
+    assert f"auto-code-3@{HOST}" not in host.pids
 
 
 def test_one_that_does_not_end_is_killed_once_it_holds_nothing(host: Host):
@@ -245,6 +272,106 @@ def test_a_worker_that_gives_no_sign_is_given_up(host: Host):
     host.provisioner.tend(CODE)
     host.turn()
     until(lambda: is_gone(pid))
+
+
+def test_who_was_silent_while_all_were_is_not_given_up(host: Host):
+    """A machine that slept, or a ledger that was away: there is a minute for a sign of life."""
+    host.size(1)
+    host.turn()
+    host.register(ONE)
+    host.provisioner.tend(CODE)
+    with host.ledger.begin() as connection:
+        connection.exec_driver_sql("UPDATE worker_health SET last_seen = last_seen - 300")
+        connection.exec_driver_sql("UPDATE upkeep SET looked_at = looked_at - 300")
+    for _ in range(2):
+        assert host.provisioner.look(CODE, last=None).trouble is None
+        host.provisioner.tend(CODE)
+    with host.ledger.begin() as connection:
+        connection.exec_driver_sql("UPDATE upkeep SET patient_until = looked_at")
+    assert host.provisioner.look(CODE, last=None).trouble is not None
+
+
+def test_one_that_is_ordered_anew_is_started_anew(host: Host):
+    """A process that never registers is not taken for the one that its name was ordered for next,
+    in the same look at the fleet.
+    """
+    host.size(1)
+    host.turn()
+    hangs = host.pids[ONE]
+    host.turn(121)
+    with host.ledger.begin() as connection:
+        connection.exec_driver_sql("UPDATE worker_health SET last_seen = last_seen - 121")
+    host.deploy()
+    host.provisioner.tend(CODE)
+    assert host.size(1) == 1
+    host.turn()
+    until(lambda: is_gone(hangs))
+    host.turn()
+    host.turn(1.1)
+    assert host.pids[ONE] != hangs
+    host.turn(BLINK)
+    assert not is_gone(host.pids[ONE])
+
+
+def test_an_outage_of_the_ledger_ends_nobody(host: Host):
+    """Whoever was silent for as long as the ledger was away has time to be heard of again."""
+    host.size(1)
+    host.turn()
+    host.register(ONE)
+    with host.ledger.begin() as connection:
+        connection.exec_driver_sql("UPDATE worker_health SET last_seen = last_seen - 60")
+        connection.exec_driver_sql("ALTER TABLE worker_health RENAME TO away")
+    host.turn(2 * ORPHANED)
+    with host.ledger.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE away RENAME TO worker_health")
+    for _ in range(int(ORPHANED / BLINK) - 1):
+        host.turn(BLINK)
+    host.deploy()
+    for _ in range(int(ORPHANED / BLINK) + 1):
+        assert host.turn(BLINK)
+    assert not is_gone(host.pids[ONE])
+
+
+@pytest.mark.parametrize("name", ["ip-10-0-0-5", "host"])
+def test_workers_are_told_apart_by_their_numbers(
+    host: Host, name: str, monkeypatch: pytest.MonkeyPatch
+):
+    """A host's name may end with a number as well, and lanes may differ in a sign that names of
+    workers cannot have; a worker that somebody else has called so is not the fleet's.
+    """
+    monkeypatch.setattr(socket, "gethostname", lambda: name)
+    with host.ledger.begin() as connection:
+        fleet.want(connection, f"auto-pilot@{name}", "code", slots=1, status="online")
+        fleet.want(connection, f"auto-pilot-1@{name}", "code", slots=1, status="online")
+    assert host.size(3) == 3
+    for lane in ("a@b", "a.b"):
+        alike = FleetLane(lane=lane, provisioner="process", least=0, most=1)
+        host.provisioner.scale(alike, Order(number=2, before=0, target=1, reason="a test"))
+    with host.ledger.read() as connection:
+        found = {each.worker: (each.lane, each.number) for each in process.members(connection)}
+    assert found == {
+        **{f"auto-code-{number}@{name}": ("code", number) for number in (1, 2, 3)},
+        f"auto-a.b-1@{name}": ("a@b", 1),
+        f"auto-a.b-2@{name}": ("a.b", 2),
+    }
+
+
+def test_a_worker_takes_over_what_is_not_its_starters_alone(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+):
+    """Not the file of its liveness, nor what SIGTERM means there: ours lets it finish."""
+    own = {"REMAP_SIGTERM": "SIGQUIT", "VIBE_ALIVE_FILE": "/run/alive", "VIBE_WORKER_CAPACITY": "9"}
+    for name, value in {**own, "VIBE_IMPORTS": "mine"}.items():
+        monkeypatch.setenv(name, value)
+    host.size(1)
+    with host.ledger.read() as connection:
+        (member,) = process.members(connection)
+    program = worker_program(member)
+    assert {name: program.environ[name] for name in (*own, "VIBE_IMPORTS")} == {
+        "REMAP_SIGTERM": "", "VIBE_ALIVE_FILE": "", "VIBE_WORKER_CAPACITY": "2",
+        "VIBE_IMPORTS": "mine",
+    }  # fmt: skip
+    assert f"auto-code-1@%h -Q {member.lane} -c 2" in " ".join(program.argv)
 
 
 def test_a_host_has_one_keeper(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):

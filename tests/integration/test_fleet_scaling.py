@@ -275,6 +275,24 @@ def test_a_check_that_is_killed_is_made_good(ground: Ground, moment: str):
     assert later == ([(0, 8, 8, None)] if moment == "before" else []) + [(8, 8, 8, "refused")]
 
 
+def test_who_is_too_slow_does_not_end_the_lease_of_another(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+):
+    """A machine that slept in the middle of an order: its lease is another's when it goes on."""
+
+    def sleep(lane: FleetLane, order: Order) -> int:
+        ground.now += LEASE + 1
+        with ground.ledger.begin() as connection:
+            assert scale_decisions.take(connection, lane.lane, seconds=LEASE)
+        return order.target
+
+    monkeypatch.setattr(ground.fake, "scale", sleep)
+    ground.jobs(20)
+    ground.look()
+    assert "another process" in ground.look().reason
+    assert "another process" not in ground.look(seconds=LEASE).reason
+
+
 def test_rules_that_are_set_while_all_runs_hold(ground: Ground):
     """`vibe lanes limit` bounds the fleet of a lane too, from the next look on."""
     with ground.ledger.begin() as connection:

@@ -74,13 +74,15 @@ def slots(ledger: Database, number: int) -> None:
 def test_slots_are_wanted_by_age_between_what_is_busy_and_what_there_is_to_do(
     ledger: Database, ask: Ask
 ):
-    """At 30 s the slots will do, at 60 s twice as many are wanted: KEDA divides them by a pod's."""
+    """Up to 30 s the slots will do, up to 60 s twice as many are wanted: KEDA divides them by a
+    pod's. The ages here leave seconds to the next step.
+    """
     assert ask("code") == 0
     slots(ledger, 4)
     assert ask("code") == 0  # nothing to do: down to the least number, slowly
-    waiting(ledger, 100, seconds=29.5)
+    waiting(ledger, 100, seconds=24)
     assert ask("code") == 4
-    waiting(ledger, 1, seconds=59.5)
+    waiting(ledger, 1, seconds=54)
     assert ask("code") == 8
     waiting(ledger, 1, seconds=36_000)
     assert ask("code") == 102  # no more than there is work for, however long it waits

@@ -78,6 +78,16 @@ def test_each_worker_takes_its_own_queue_and_no_other(crew: Crew) -> None:
     }
 
 
+def test_a_call_by_name_may_be_sent_to_one_worker(crew: Crew) -> None:
+    """By plain Celery: its job is of the task's lane, as no lane has such a queue's name."""
+    name, queues = crew.cluster.jobs.echo.name, crew.cluster.module("queues")
+    own = queues.lane_queue(queues.own_queue(name_of(crew.second)))
+    sent = crew.cluster.app.send_task(name, (1,), queue=own)
+    assert sent.get(timeout=20) == 1
+    row = crew.cluster.row(sent.id)
+    assert (row["lane"], row["worker"]) == ("code", name_of(crew.second))
+
+
 def test_no_job_waits_for_a_full_worker_while_another_is_idle(crew: Crew, tmp_path: Path) -> None:
     """A producer whose belief is out of date sends to a worker that is full with a long job: the
     other one runs them, while that one is still full.

@@ -116,13 +116,23 @@ def ledger_away(cluster: Cluster, server: str) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def worker(cluster: Cluster) -> Container:
+def workers() -> list[Container]:
+    """Those that were started so far; one test ends its own."""
+    return []
+
+
+@pytest.fixture
+def worker(cluster: Cluster, workers: list[Container]) -> Container:
     """A worker of the role `code`, started by the command of the manifests."""
+    if workers and workers[-1].child.exit_code() is None:
+        return workers[-1]
     started = Container(cluster, WORKER)
+    started.alive.unlink(missing_ok=True)
     assert not started.passes("startupProbe")  # it has not begun yet
     until(started.alive.exists, seconds=30)
     assert started.passes("startupProbe")
     ready(started.child)
+    workers.append(started)
     return started
 
 

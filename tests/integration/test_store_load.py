@@ -8,7 +8,7 @@ from tests.ledgers import claim, new_job, submit
 from vibe_tasks.scaling import Load
 from vibe_tasks.store import held, lanes, load, workers
 from vibe_tasks.store.engine import Database
-from vibe_tasks.store.scaling_rules import Rules, clear_rules, rules_of, set_rules
+from vibe_tasks.store.scaling_rules import NAMES, Rules, rules_of, set_rules
 from vibe_tasks.store.schema import worker_health
 from vibe_tasks.store.workers import Registered
 
@@ -66,6 +66,25 @@ def test_who_serves_a_lane(database: Database) -> None:
         assert found == {"code": ("a", "b")}
 
 
+def test_who_was_heard_of_on_a_host(database: Database) -> None:
+    """By the host that they registered; by the end of their names where they know none."""
+    with database.begin() as connection:
+        for name, host in (
+            ("a@my_pc", "one"), ("b@other", "one"), ("c@my_pc", None), ("d@my_pc", "two"),
+            ("e@my-pc", None), ("left@my_pc", "one"), ("silent@my_pc", "one"),
+        ):  # fmt: skip
+            known = Registered(worker=name, host=host, process="1" if host else None)
+            workers.register(connection, known, ["code", "qa"], tier="standard", capacity=1)
+        workers.leave(connection, "left@my_pc")
+        silent = update(worker_health).where(worker_health.c.worker_id == "silent@my_pc")
+        connection.execute(silent.values(last_seen=worker_health.c.last_seen - 60))
+    with database.read() as connection:
+        found = workers.heard_at(connection, "one", name="my_pc", seconds=8)
+        assert found == {"a@my_pc", "b@other", "c@my_pc"}
+        unknown = workers.heard_at(connection, None, name="my_pc", seconds=8)
+        assert unknown == {"a@my_pc", "c@my_pc", "d@my_pc"}
+
+
 def test_rules_are_kept_until_the_last_is_taken_away(database: Database) -> None:
     """One by one; then the settings hold again, and nothing is left behind."""
     with database.begin() as connection:
@@ -76,6 +95,5 @@ def test_rules_are_kept_until_the_last_is_taken_away(database: Database) -> None
         assert rules_of(connection) == {"code": both}
         assert rules_of(connection, ["qa"]) == {}
     with database.begin() as connection:
-        set_rules(connection, "code", {"up_depth": None, "max_size": None, "down_after": None})
+        set_rules(connection, "code", dict.fromkeys(NAMES))
         assert rules_of(connection) == {}
-        assert not clear_rules(connection, "code")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Any
 
 import pytest
 
@@ -75,6 +76,31 @@ def test_who_polls_gets_what_its_labels_cover(database: Database) -> None:
     assert [claim_next(database, "gpu") for _ in range(3)] == [urgent, due.id, None]
 
 
+def steps_of_a_claim(database: Database, *labels: str) -> int:
+    """SQLite's work for a claim that finds nothing, in thousands of its steps."""
+    steps: list[None] = []
+    with database.write_once() as connection:
+        driver: Any = connection.connection.dbapi_connection
+        driver.set_progress_handler(lambda: steps.append(None), 1000)
+        assert jobs.claim_next_job(connection, "code", worker="w", lease=30, labels=labels) is None
+        driver.set_progress_handler(None, 0)
+    return len(steps)
+
+
+def test_who_polls_does_not_pay_for_what_waits_for_others(database: Database) -> None:
+    """Thousands of jobs wait for labels that nobody has: without labels a poll looks at none of
+    them, with labels it compares each set of them once.
+    """
+    made = [new_job(required=("quantum",)) for _ in range(2000)]
+    submit(database, *made, published=True)
+    with database.begin() as connection:
+        held.hold_for_worker(connection, [each.id for each in made])
+    if database.is_sqlite:
+        assert steps_of_a_claim(database) < 10
+        assert steps_of_a_claim(database, "gpu") < 35
+    assert claim_next(database, "gpu", "quantum") == made[0].id
+
+
 @pytest.mark.parametrize("governed", [False, True])
 def test_others_of_its_key_do_not_wait_for_its_worker(database: Database, governed: bool) -> None:
     """A job for a label that nobody has holds up no job of the same key, nor its lane."""
@@ -99,6 +125,22 @@ def test_a_governed_lane_is_asked_after_a_worker_is_found(database: Database) ->
         lanes.resume(connection, "code")
         assert held.give_turns(connection).job_ids == (job_id,)
     assert claim(database, job_id, "gpu") is not None
+
+
+def test_what_waits_otherwise_is_left_to_wait(database: Database) -> None:
+    """A late message, of an attempt before, cuts no wait between two attempts short; nor does it
+    move a job out of the line of its lane.
+    """
+    waiting, lined = new_job(required=("gpu",)), new_job(required=("gpu",))
+    submit(database, waiting, lined, published=True)
+    with database.begin() as connection:
+        connection.exec_driver_sql(
+            f"UPDATE jobs SET backoff_until = 9e9 WHERE id = '{waiting.id}'"  # noqa: S608
+        )
+        held.hold(connection, lined.id, "lane")
+        held.hold_for_worker(connection, [waiting.id, lined.id])
+    assert row(database, waiting.id)["backoff_until"] == 9e9
+    assert [row(database, each.id)["held_for"] for each in (waiting, lined)] == [None, "lane"]
 
 
 def test_the_line_is_in_order_and_read_in_parts(database: Database) -> None:

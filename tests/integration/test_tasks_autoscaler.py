@@ -16,7 +16,7 @@ import pytest
 from tests.cluster import Cluster, databases, running_cluster, said
 from tests.processes import descendants, runs, until
 from vibe_tasks.stack.children import Child
-from vibe_tasks.store.scaling_rules import clear_rules, set_rules
+from vibe_tasks.store.scaling_rules import NAMES, set_rules
 from vibe_tasks.store.workers import list_workers
 
 SCALED = {
@@ -220,7 +220,7 @@ def test_a_load_at_the_threshold_does_not_make_it_flap(
     with cluster.ledger.begin():
         pool.until_it_has(1)
     with cluster.ledger.begin() as connection:
-        assert clear_rules(connection, pool.lane)
+        set_rules(connection, pool.lane, dict.fromkeys(NAMES))
     last = send(cluster, pool.lane, tmp_path / "last", 1)
     last.open()
     last.until_completed()

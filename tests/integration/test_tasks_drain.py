@@ -71,19 +71,23 @@ def test_a_drained_worker_takes_nothing_new_and_ends_when_idle(
         assert "draining" not in said(again)
 
 
-def test_a_worker_hears_of_it_from_the_ledger_alone(cluster: Cluster) -> None:
-    """Whoever drains need not reach the broker: the next heartbeat brings the news. A drained
-    worker ends while the broker is away, and `--wait` waits for that.
+def test_a_worker_hears_of_it_from_the_ledger_alone(cluster: Cluster, tmp_path: Path) -> None:
+    """Whoever drains need not reach the broker: the next heartbeat brings the news. `--wait` waits,
+    and says so where the worker is still at work.
     """
+    log, gate = tmp_path / "log", tmp_path / "gate"
     quick = {"VIBE_LEASE_SECONDS": "2", "VIBE_WORKER_LABELS": "gpu,lang:rust"}
     child = cluster.start_worker("qa", "-n", "deaf@test", environ=quick)
     ready(child)
     listed = command(cluster, "workers", "list")[1]
     assert "gpu, lang:rust" in listed
+    cluster.jobs.hold.apply_async((str(log), str(gate)), lane="qa")
+    until(log.exists, seconds=20)
     with cluster.stopped_broker():
         code, told, _ = command(cluster, "workers", "drain", "deaf@test", "--wait", "0", "--json")
     assert code == 1
     assert [each["status"] for each in json.loads(told)] == ["draining"]
+    gate.touch()
     until(lambda: child.exit_code() == 0, seconds=20)
 
 

@@ -157,6 +157,25 @@ def test_the_message_says_where_it_belongs_and_why_it_went_there(cluster: Cluste
     assert cluster.messages("worker.w@h") == 2
 
 
+def test_a_batch_overfills_no_senior_and_asks_a_deaf_broker_once(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The board of free slots knows nothing of the messages that are about to be sent."""
+    register(cluster.ledger, "old@h", slots=4, tier="senior")
+    router, slots = cluster.module("router"), cluster.module("slots")
+    monkeypatch.setattr(router, "ASK_AGAIN", 0.0)
+    with cluster.broker() as broker:
+        slots.post(broker, "old@h", 4)
+    monkeypatch.setattr(cluster.jobs.add, "effort", 5)
+    cluster.jobs.add.submit_many([(1, number) for number in range(20)])
+    assert cluster.messages("worker.old@h") == 4
+    assert cluster.messages("code") == 16
+    asked: list[object] = []
+    monkeypatch.setattr(slots, "look", lambda _app, workers: asked.append(workers) or {})
+    cluster.jobs.add.submit_many([(1, number) for number in range(20)])
+    assert len(asked) == 1
+
+
 def test_a_write_by_this_process_is_seen_at_once(cluster: Cluster) -> None:
     """And one by others after an invalidation."""
     cached = cluster.module("router").get_cached_workers
@@ -185,6 +204,16 @@ def test_what_requires_a_label_never_enters_the_lane(cluster: Cluster) -> None:
     assert cluster.messages("code") == 0
     held = cluster.jobs.add.submit_many([(1, 1)], required="gpu", labels={"ssd": 1})
     assert cluster.row(held[0].id)["held_for"] == "worker"
+
+
+def test_jobs_that_nobody_can_run_hide_others_for_a_moment(cluster: Cluster) -> None:
+    """The dispatcher's looks go on behind them, hundreds at a time."""
+    add, turns = cluster.jobs.add, cluster.module("worker_turns").WorkerTurns()
+    add.submit_many([(1, 1)] * 650, required="quantum")
+    able = add.apply_async((1, 1), required=["gpu"])
+    register(cluster.ledger, "gpu@h", labels=["gpu"])
+    assert [turns.give(cluster.app, cluster.ledger) for _ in range(3)] == [0, 1, 0]
+    assert message(cluster, "worker.gpu@h")["id"] == able.id
 
 
 def test_what_a_user_routes_is_the_lane_of_the_job(cluster: Cluster) -> None:

@@ -47,7 +47,7 @@ def test_labels_and_points_are_taken_as_given(
 
 @pytest.mark.parametrize(
     "wished", [["gpu"], "gpu", {"": 1}, {"a b": 1}, {1: 1}, {"gpu": "5"}, {"gpu": nan},
-               {"gpu": -inf}, {"gpu": True}, {"gpu": None}, {"gpu\n": 1}, {"a,b": 1}],
+               {"gpu": -inf}, {"gpu": 1.7e308}, {"gpu": 10**400}, {"gpu": True}, {"gpu": None}, {"gpu\n": 1}, {"a,b": 1}],
 )  # fmt: skip
 def test_wrong_labels_are_refused(wished: Any) -> None:
     """By the call and by the decorator."""

@@ -155,8 +155,10 @@ def test_weights_are_read_from_a_setting() -> None:
     assert calculate_worker_score(worker, 3, "normal", weights=weights) == 85
 
 
-@pytest.mark.parametrize("text", ["seniors=1", "senior=many", "senior", f"slot={inf}", "=1"])
+@pytest.mark.parametrize(
+    "text", ["seniors=1", "senior=many", "senior", f"slot={inf}", "high=1e308", "=1"]
+)
 def test_wrong_weights_are_refused(text: str) -> None:
-    """An unknown name, and what is no finite number."""
+    """An unknown name, and what is no number that can be added up."""
     with pytest.raises(ValueError, match=r"weight|number"):
         weights_of(text)

@@ -26,7 +26,7 @@ def policies(draw: st.DrawFn) -> ScalingPolicy:
     return ScalingPolicy(
         min_size=least, max_size=least + draw(st.integers(0, 30)), unit=draw(st.integers(1, 8)),
         up_depth=depth, down_depth=draw(st.integers(1, depth + 1)), up_age=draw(st.floats(0, 60)),
-        up_cooldown=draw(st.floats(0, 60)), most_up=draw(st.none() | st.integers(1, 10)),
+        up_cooldown=draw(st.floats(0, 60)),
         start_up=draw(st.floats(0, 120)), down_after=down_after,
         down_cooldown=draw(st.floats(1, 300)), down_share=draw(st.floats(0.05, 1)),
         drain_after=down_after + draw(st.floats(0, 600)),
@@ -213,15 +213,15 @@ def test_short_jobs_need_fewer_units() -> None:
     assert decide(replace(load, job_seconds=None), policy, Memory(), now=0.0, size=1).target == 20
 
 
-def test_a_growth_is_followed_by_a_cooldown_and_bounded_in_a_step() -> None:
-    """`up_cooldown` and `most_up` hold a careful owner's fleet back."""
-    policy = replace(POLICY, up_cooldown=30.0, most_up=2)
-    load = Load(waiting=40, oldest_age=60.0, busy=1, slots=1)
+def test_a_growth_is_followed_by_a_cooldown() -> None:
+    """`up_cooldown` holds a careful owner's fleet back."""
+    policy = replace(POLICY, up_cooldown=30.0)
+    load = Load(waiting=3, oldest_age=60.0, busy=1, slots=1)
     first = decide(load, policy, Memory(), now=100.0, size=1)
-    assert first.change == 2
-    load = replace(load, starting=2)
-    assert decide(load, policy, first.memory, now=129.9, size=3).change == 0
-    assert decide(load, policy, first.memory, now=130.0, size=3).change == 2
+    assert first.change == 3
+    load = replace(load, waiting=5, starting=3)
+    assert decide(load, policy, first.memory, now=129.9, size=4).change == 0
+    assert decide(load, policy, first.memory, now=130.0, size=4).change == 2
 
 
 def test_it_shrinks_only_to_the_peak_of_the_calm() -> None:
@@ -292,7 +292,6 @@ def test_a_clock_that_goes_back_blocks_nothing() -> None:
         ({"start_up": float("inf")}, "start_up"),
         ({"down_after": 0.0}, "down_after must be above zero"),
         ({"down_after": 700.0}, "drain_after"),
-        ({"most_up": 0}, "most_up"),
     ],
 )
 def test_rules_that_make_no_sense_are_refused(fields: dict[str, Any], text: str) -> None:

@@ -38,6 +38,30 @@ def test_a_full_worker_gives_back_at_once_and_another_what_it_does_not_read() ->
     assert looks.gives_back(1, (b"b", None), 2)
 
 
+def test_a_worker_that_reads_nothing_of_what_is_sent_to_it_is_deaf() -> None:
+    """Twice, with free slots and no message in between: others take what it has given back, so
+    nothing waits long in its lanes. One that is full, or that reads, is not.
+    """
+
+    def left(free: int, received: int) -> None:
+        for _ in range(2):
+            looks.gives_back(free, (b"a", None), received)
+        looks.gives_back(free, NOTHING, received)
+
+    looks = Looks()
+    left(1, 0)
+    assert not looks.is_deaf()
+    left(1, 0)
+    assert looks.is_deaf()
+    assert not looks.is_deaf(), "the new connection has its own chance"
+    left(1, 0)
+    left(1, 1)
+    assert not looks.is_deaf()
+    for _ in range(3):
+        left(0, 1)
+    assert not looks.is_deaf()
+
+
 @given(
     st.lists(
         st.tuples(

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from tests.processes import until
+from vibe_tasks.tasks import watch as watch_module
 from vibe_tasks.tasks.reception import Count
 from vibe_tasks.tasks.watch import Watch, hang_up
 
@@ -24,6 +25,15 @@ def test_the_watchdog_outlives_what_it_meets(caplog: pytest.LogCaptureFixture) -
     watch.stop()
     assert "AttributeError" in caplog.text
     assert not given_up.is_set()
+
+
+def test_what_was_sent_to_this_worker_alone_and_not_read_counts_as_waiting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Though its lanes are empty, as others have run it since."""
+    watch = Watch(object(), every=1.0, give_up=lambda _: None)
+    monkeypatch.setattr(watch_module.kept, "is_deaf", lambda: True)
+    assert watch._waiting([])
 
 
 def test_messages_are_counted_that_nobody_accepts() -> None:

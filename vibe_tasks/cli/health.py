@@ -26,9 +26,6 @@ from vibe_tasks.store.workers import list_workers
 from vibe_tasks.tasks import resources
 from vibe_tasks.tasks.broker_probe import probe
 
-DISPATCH = "dispatch"
-"""Name under which the ledger keeps when beat's entry `vibe.dispatch` last ran to its end."""
-
 SILENT_BEAT = 30.0
 """Seconds; the entry runs every second, and another beat takes over after 20."""
 
@@ -153,7 +150,7 @@ def _worker(name: str, limit: float) -> Health:
 
 def _beat(limit: float) -> Health:
     with look_into_ledger() as opened, opened.read() as connection:
-        age = upkeep.seconds_since(connection, DISPATCH)
+        age = upkeep.seconds_since(connection, upkeep.DISPATCH)
     if age is None:
         return Health(part="beat", healthy=False, text="nothing that it sends was ever done")
     text = f"what it sends was last done {span(age)} ago"

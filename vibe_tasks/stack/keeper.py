@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import socket
 import sys
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -26,7 +27,6 @@ from vibe_tasks.store.engine import DATABASE_ERRORS, Database
 from vibe_tasks.store.retries import reason
 from vibe_tasks.tasks import processes, resources
 from vibe_tasks.tasks.provisioners.process import (
-    PREFIX,
     is_here,
     leave_keeper_lock,
     members,
@@ -46,6 +46,9 @@ IDLE = 60.0
 ORPHANED = 30.0
 """Seconds without another live worker on this host, after which the deployment counts as stopped;
 a worker that is restarted is back sooner."""
+
+BLINK = 5.0
+"""Seconds; two looks, or an order and its start, are less apart unless something is in the way."""
 
 BLIND = 600.0
 """Seconds for which the ledger may be away before the keeper lets its workers end."""
@@ -101,6 +104,7 @@ class Keeper:
         self._kept: dict[str, _Kept] = {}
         self._seen = self._alone_since = self._busy_at = clock()
         self._ending: float | None = None
+        self._orphaned = False
 
     @property
     def pids(self) -> Mapping[str, int]:
@@ -109,6 +113,7 @@ class Keeper:
 
     def end(self, why: str) -> None:
         """Start nothing more, and let what runs finish."""
+        self._orphaned = False
         if self._ending is None:
             log.info("%s: letting %d workers end", why, len(self._kept))
             self._ending = self._clock()
@@ -140,19 +145,28 @@ class Keeper:
         with self._ledger.read() as connection:
             found = {each.worker: each for each in members(connection) if is_here(each.worker)}
             holding = {name for name in self._kept if leases.held_by(connection, name)}
-            rows = workers.list_workers(connection)
-        now = self._seen = self._clock()
-        if any(_is_of_the_deployment(row, resources.settings().lease_seconds) for row in rows):
+            others = workers.heard_at(
+                connection, processes.this_host(), name=socket.gethostname(),
+                seconds=resources.settings().lease_seconds,
+            ) - set(found)  # fmt: skip
+        before, now = self._seen, self._clock()
+        self._seen = now
+        # While the ledger was away nobody could be heard of.
+        if others or now - before > BLINK:
             self._alone_since = now
-        elif now - self._alone_since > ORPHANED:
+        elif self._ending is None and now - self._alone_since > ORPHANED:
             self.end("no other worker runs on this host")
+            self._orphaned = True
+        if others and self._orphaned:  # we have the lock: nobody else would start what is wanted
+            log.info("the deployment is back")
+            self._ending, self._orphaned = None, False
         wanted = {name: each for name, each in found.items() if not each.leaving}
         if wanted:
             self._busy_at = now
         for name, each in list(self._kept.items()):
             if each.child is None and name not in wanted:
                 del self._kept[name]
-            elif name not in found or self._ending is not None:
+            elif self._ending is not None or name not in found or self._is_older(each, found[name]):
                 self._let_go(name, each, holds=name in holding)
         if self._ending is None:
             for name, member in wanted.items():
@@ -190,6 +204,13 @@ class Keeper:
         else:
             each.started = self._clock()
             log.info("%s started, process %d", name, each.child.pid)
+
+    def _is_older(self, each: _Kept, member: fleet.Member) -> bool:
+        """Whether this process is of an earlier order: it gave no sign, was given up, and its name
+        was ordered anew before we looked.
+        """
+        age = self._clock() - each.started
+        return member.status == fleet.STARTING and age > member.age + BLINK
 
     def _let_go(self, name: str, each: _Kept, *, holds: bool) -> None:
         """Tell a worker that nobody wants any more to finish and end."""
@@ -234,8 +255,9 @@ def worker_program(member: fleet.Member) -> Program:
             "-Q", member.lane, "-c", str(member.slots), "--without-gossip", "--without-mingle",
             "--loglevel", resources.settings().log_level,
         ),
-        # What the starter has to itself.
-        environ={**os.environ, "VIBE_WORKER_CAPACITY": str(member.slots), "VIBE_ALIVE_FILE": ""},
+        # What the starter has to itself; at our SIGTERM it finishes, whatever a container's does.
+        environ={**os.environ, "VIBE_WORKER_CAPACITY": str(member.slots), "VIBE_ALIVE_FILE": "",
+                 "REMAP_SIGTERM": ""},
     )  # fmt: skip
 
 
@@ -246,16 +268,6 @@ def _runs(member: fleet.Member) -> bool:
     if member.host is not None and member.host == processes.this_host():
         return not processes.is_gone(processes.Identity(host=member.host, process=member.process))
     return member.age <= resources.settings().lease_seconds
-
-
-def _is_of_the_deployment(row: Mapping[str, object], lease: float) -> bool:
-    """Whether this row of the registry is a live worker of this host that is not the fleet's."""
-    name, here = str(row["worker_id"]), processes.this_host()
-    if row["status"] not in {"online", "draining"} or float(str(row["age"])) > lease:
-        return False
-    if name.startswith(PREFIX) and name.count("@") == 1:
-        return False
-    return row["host"] == here if row["host"] and here else is_here(name)
 
 
 def main(_arguments: Collection[str] = ()) -> int:

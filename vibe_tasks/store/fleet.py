@@ -38,6 +38,7 @@ class Member:
 
     Attributes:
         worker: Its name.
+        number: The number in it.
         lane: What it serves.
         status: `starting`, `online` or `draining`.
         slots: Jobs that it takes at once.
@@ -49,6 +50,7 @@ class Member:
     """
 
     worker: str
+    number: int
     lane: str
     status: str
     slots: int
@@ -63,11 +65,6 @@ class Member:
         """Whether it is to end."""
         return self.status == "draining"
 
-    @property
-    def number(self) -> int:
-        """The number in its name."""
-        return int(re.findall(r"-(\d+)(?:@|$)", self.worker)[-1])
-
 
 def first_to_go(found: Collection[Member]) -> list[Member]:
     """In which order they may go: those with the fewest jobs, and the newest of them first."""
@@ -78,6 +75,8 @@ def first_to_go(found: Collection[Member]) -> list[Member]:
 
 def members(connection: Connection, prefix: str, lane: str | None = None) -> tuple[Member, ...]:
     """The workers whose names are this prefix, what may follow, a number, and their host if any.
+
+    A host's name may well end with a number too; that of a worker without a host begins with `@`.
 
     Args:
         connection: A connection.
@@ -95,15 +94,16 @@ def members(connection: Connection, prefix: str, lane: str | None = None) -> tup
     ).where(_HERE, _W.worker_id.startswith(prefix, autoescape=True))  # fmt: skip
     if lane is not None:
         wanted = wanted.where(_W.lane == lane)
-    named = re.compile(re.escape(prefix) + r"(.*-)?\d+(@[^@]+)?")
+    rest = r"(?:.*-)?(\d+)" if prefix.startswith("@") else r"(?:[^@]*-)?(\d+)(?:@[^@]+)?"
+    named = re.compile(re.escape(prefix) + rest)
     return tuple(
         Member(
-            worker=row.worker_id, lane=row.lane, status=row.status, slots=row.capacity_limit,
-            host=row.host, process=row.process, age=float(row.age), busy=int(row.busy),
-            started=row.started_at,
+            worker=row.worker_id, number=int(found[1]), lane=row.lane, status=row.status,
+            slots=row.capacity_limit, host=row.host, process=row.process, age=float(row.age),
+            busy=int(row.busy), started=row.started_at,
         )
         for row in connection.execute(wanted.order_by(_W.worker_id))
-        if named.fullmatch(row.worker_id)
+        if (found := named.fullmatch(row.worker_id))
     )  # fmt: skip
 
 

@@ -90,8 +90,8 @@ def serving(
         select(_W.lane, _W.worker_id)
         .where(_W.lane.in_(sorted(lanes)), _W.status == "online", _W.last_seen > now() - seconds)
         .order_by(_W.worker_id)
-    ).all()
-    return {
-        lane: tuple(row.worker_id for row in rows if row.lane == lane)
-        for lane in {row.lane for row in rows}
-    }
+    )
+    found: dict[str, list[str]] = {}
+    for row in rows:
+        found.setdefault(row.lane, []).append(row.worker_id)
+    return {lane: tuple(names) for lane, names in found.items()}

@@ -37,7 +37,7 @@ from vibe_tasks.store.claims import (
 )
 from vibe_tasks.store.engine import now, transaction
 from vibe_tasks.store.job_rows import DIALECTS, among, as_parameter
-from vibe_tasks.store.key_lines import KEY, LANE, WORKER, waits
+from vibe_tasks.store.key_lines import KEY, LANE, waits
 from vibe_tasks.store.schema import READY, has_status, jobs
 from vibe_tasks.store.statement import Statement, encoded
 from vibe_tasks.store.worker_line import has_required
@@ -101,7 +101,6 @@ _ANY_DUE = Statement(
                 exists().where(READY, _J.lane == _OF, has_required(dialect)),
                 exists().where(has_status(JobStatus.PENDING), _J.backoff_until <= now()),
                 *(exists().where(waits(what), _J.lane == _OF) for what in (LANE, KEY)),
-                exists().where(waits(WORKER), _J.lane == _OF, has_required(dialect)),
             )
         )
         for dialect in DIALECTS
@@ -158,12 +157,13 @@ def claim_next_job(
     """
     mine = {"labels": encoded(sorted(labels))}
     who: dict[str, object] = {"by": worker, "lease": lease, "routing": None, **mine}
+    waits_for_me = worker_line.any_for(connection, lane, labels)
     found = _ANY_DUE.first(connection, {"of": lane, **mine})
-    if found is None or not found[0]:
+    if not waits_for_me and (found is None or not found[0]):
         return None
     if connection.dialect.name == "sqlite":
         promote(connection)
-    if labels:
+    if waits_for_me:
         worker_line.let_go_to(connection, lane, labels)
     row = _CLAIM_NEXT.first(connection, {"of": lane, **who})
     if row is not None:

@@ -73,8 +73,8 @@ class Entry:
     error: str | None = None
 
 
-def take(connection: Connection, lane: str, *, seconds: float) -> bool:
-    """Ask to decide for this lane; whether nobody else does.
+def take(connection: Connection, lane: str, *, seconds: float) -> float | None:
+    """Ask to decide for this lane; the end of our lease, None where somebody else has one.
 
     What a process that was killed had decided and not applied is marked as interrupted.
     """
@@ -89,22 +89,24 @@ def take(connection: Connection, lane: str, *, seconds: float) -> bool:
             index_elements=[_U.name],
             set_={"looked_at": now(), "patient_until": now() + seconds},
             where=free,
-        ).returning(_U.name)
-    ).first()
+        ).returning(_U.patient_until)
+    ).scalar()
     if taken is None:
-        return False
+        return None
     connection.execute(
         update(scale_decisions)
         .where(_D.lane == lane, _D.applied.is_(None), _D.error.is_(None))
         .values(error=INTERRUPTED)
     )
-    return True
+    return float(taken)
 
 
-def let_go(connection: Connection, lane: str) -> None:
-    """Another may decide for this lane from now on."""
+def let_go(connection: Connection, lane: str, until: float) -> None:
+    """Another may decide for this lane from now on, unless our lease has run out and it does."""
     connection.execute(
-        update(upkeep).where(_U.name == LEASE + lane).values(patient_until=_U.looked_at)
+        update(upkeep)
+        .where(_U.name == LEASE + lane, _U.patient_until == until)
+        .values(patient_until=_U.looked_at)
     )
 
 

@@ -14,7 +14,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from vibe_tasks.scaling import ScalingPolicy
 from vibe_tasks.settings import Settings
-from vibe_tasks.store.lanes import Keep
+from vibe_tasks.store.lanes import MANY, Keep
 from vibe_tasks.store.scaling_tables import scaling_rules
 
 _R = scaling_rules.c
@@ -48,10 +48,12 @@ class Rules:
             ("min_size", 0), ("max_size", 1), ("up_depth", 0), ("down_depth", 1), ("up_age", 0.0)
         ):  # fmt: skip
             value = getattr(self, name)
-            if value is not None and not least <= value < float("inf"):
-                raise ValueError(f"{name} must be {least} or more, got {value}")
-        if self.down_after is not None and not 0 < self.down_after < float("inf"):
-            raise ValueError(f"down_after must be above zero, got {self.down_after}")
+            if value is not None and not least <= value < MANY:
+                raise ValueError(f"{name} must be from {least} to below {MANY}, got {value}")
+        if self.down_after is not None and not 0 < self.down_after < MANY:
+            raise ValueError(
+                f"down_after must be above zero and below {MANY}, got {self.down_after}"
+            )
         if self.max_size is not None and (self.min_size or 0) > self.max_size:
             raise ValueError(f"need min_size <= max_size, got {self.min_size} and {self.max_size}")
 
@@ -129,12 +131,6 @@ def set_rules(
     else:
         connection.execute(scaling_rules.update().where(_R.lane == lane).values(values))
     return after
-
-
-def clear_rules(connection: Connection, lane: str) -> bool:
-    """Let the settings hold for this lane again; whether anything was set."""
-    gone = connection.execute(delete(scaling_rules).where(_R.lane == lane))
-    return gone.rowcount > 0
 
 
 def _locked(connection: Connection, lane: str) -> Rules:

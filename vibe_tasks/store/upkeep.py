@@ -12,6 +12,9 @@ from vibe_tasks.store.schema import upkeep
 
 _U = upkeep.c
 
+DISPATCH = "dispatch"
+"""Name under which is kept when beat's entry `vibe.dispatch` last ran to its end."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Looked:

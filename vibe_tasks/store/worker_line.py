@@ -47,14 +47,14 @@ _LABELS = bindparam("labels", type_=Text)
 
 def has_required(dialect: str) -> ColumnElement[bool]:
     """That a job requires nothing but what is among `labels`, a parameter: a JSON list."""
-    return or_(_J.required.is_(None), _covered(dialect))
+    return or_(_J.required.is_(None), _covered(dialect, _J.required))
 
 
-def _covered(dialect: str) -> ColumnElement[bool]:
+def _covered(dialect: str, required: ColumnElement[Any]) -> ColumnElement[bool]:
     if dialect == "postgresql":
-        covered: ColumnElement[bool] = cast(_J.required, JSONB).contained_by(cast(_LABELS, JSONB))
+        covered: ColumnElement[bool] = cast(required, JSONB).contained_by(cast(_LABELS, JSONB))
         return covered
-    wanted = func.json_each(_J.required).table_valued("value", name="wanted")
+    wanted = func.json_each(required).table_valued("value", name="wanted")
     given = func.json_each(_LABELS).table_valued("value", name="given")
     lacking = select(_ONE).select_from(wanted).where(wanted.c.value.not_in(select(given.c.value)))
     return not_(exists(lacking))
@@ -70,6 +70,9 @@ _LINE = select(_J.seq, _J.priority, _J.id, _J.lane, _J.required).where(_WAITS)
 _AFTER = tuple_(_J.priority, _J.seq) > tuple_(
     bindparam("priority", type_=_J.priority.type), bindparam("seq", type_=_J.seq.type)
 )
+_IS_DUE = or_(_J.backoff_until.is_(None), _J.backoff_until <= now())
+# One that stands in another line, or whose wait is not over, keeps that: what is known of it may be
+# from a message of an earlier attempt.
 _HOLD = Statement(
     {
         dialect: update(jobs)
@@ -78,6 +81,7 @@ _HOLD = Statement(
                 select(
                     select(_J.seq)
                     .where(among(_J.id, "ids", dialect), has_status(JobStatus.PENDING))
+                    .where(_J.held_at.is_(None), _IS_DUE)
                     .order_by(_J.id)
                     .with_for_update()
                     .cte("refused")
@@ -85,13 +89,10 @@ _HOLD = Statement(
                 )
             )
         )
-        .values(
-            held_at=func.coalesce(_J.held_at, now()), held_for=WORKER, backoff_until=null(),
-            published_at=null(),
-        )
+        .values(held_at=now(), held_for=WORKER, backoff_until=null(), published_at=null())
         for dialect in DIALECTS
     }
-)  # fmt: skip
+)
 _FIRST = Statement(
     _LINE.where(_AFTER).order_by(_J.priority, _J.seq).limit(bindparam("most"))
 )  # fmt: skip
@@ -114,6 +115,19 @@ _LET_GO = Statement(
         for dialect in DIALECTS
     }
 )
+# Thousands of jobs share a few sets of labels: only those are compared.
+_SETS = (
+    select(cast(_J.required, Text).label("required"))
+    .where(_WAITS, _J.lane == bindparam("of", type_=_J.lane.type))
+    .distinct()
+    .subquery("sets")
+)
+_ANY_COVERED = Statement(
+    {
+        dialect: select(_ONE).select_from(_SETS).where(_covered(dialect, _SETS.c.required))
+        for dialect in DIALECTS
+    }
+)
 _TO_CONSUMER = Statement(
     {
         dialect: update(jobs)
@@ -122,7 +136,7 @@ _TO_CONSUMER = Statement(
                 select(
                     select(_J.seq)
                     .where(_WAITS, _J.lane == bindparam("of", type_=_J.lane.type))
-                    .where(_covered(dialect))
+                    .where(_covered(dialect, _J.required))
                     .order_by(_J.priority, _J.seq)
                     .limit(_ONE)
                     .with_for_update(skip_locked=True)
@@ -200,6 +214,12 @@ def let_go(connection: Connection, job_ids: Iterable[str]) -> tuple[str, ...]:
     """These jobs wait no more, their messages are about to be sent; those that still waited."""
     values = {"ids": as_parameter(connection, list(job_ids))}
     return tuple(row[0] for row in _LET_GO.all(connection, values))
+
+
+def any_for(connection: Connection, lane: str, labels: Collection[str]) -> bool:
+    """Whether a job of this lane waits that requires no more than these labels."""
+    values = {"of": lane, "labels": encoded(sorted(labels))}
+    return bool(labels) and _ANY_COVERED.first(connection, values) is not None
 
 
 def let_go_to(connection: Connection, lane: str, labels: Collection[str]) -> None:

@@ -168,6 +168,26 @@ def online_at(connection: Connection, host: str) -> tuple[Registered, ...]:
     return tuple(Registered(**row) for row in rows.mappings())
 
 
+def heard_at(
+    connection: Connection, host: str | None, *, name: str, seconds: float
+) -> frozenset[str]:
+    """The workers of a host that have not left and were heard of within so many seconds.
+
+    Args:
+        connection: A connection.
+        host: As workers register it; None where that is not known.
+        name: What the names of workers end with that registered without.
+        seconds: Seconds.
+    """
+    here = _W.worker_id.endswith(f"@{name}", autoescape=True)
+    if host is not None:
+        here = or_(_W.host == host, and_(_W.host.is_(None), here))
+    rows = connection.execute(
+        select(_W.worker_id).where(_LIVE, _W.last_seen >= now() - seconds, here).distinct()
+    )
+    return frozenset(rows.scalars())
+
+
 def heard_of(
     connection: Connection, *, lease: float, within: float
 ) -> tuple[frozenset[str], frozenset[str]]:

@@ -94,8 +94,8 @@ def dispatch(
     lost = 0
     if answers and seek:
         lease = resources.settings().lease_seconds
-        _unless_broken(lambda: reclaim.reclaim(app, ledger, lease=lease), 0)
-        lost = find_lost(app, ledger, grace=grace)
+        if _unless_broken(lambda: reclaim.reclaim(app, ledger, lease=lease), 0) != reclaim.AWAY:
+            lost = find_lost(app, ledger, grace=grace)
     if lost:
         again, also = _send_due(app, ledger, routed=False)
         sent, more = sent + again, more or also

@@ -42,10 +42,12 @@ class Drain:
         if not self._begun:
             self._begun = True
             log.warning("draining: nothing new is taken, %d in hand", len(state.reserved_requests))
-            for queue in list(worker.app.amqp.queues.consume_from):
-                # Deselected too, so that a new connection to the broker takes none of them up.
-                worker.consumer.cancel_task_queue(queue)
+            taken = list(worker.app.amqp.queues.consume_from)
+            # First of all: should this connection break, the next one takes none of them up.
+            worker.app.amqp.queues.deselect(taken)
             limited.let_go(worker.consumer)
+            for queue in taken:
+                worker.consumer.cancel_task_queue(queue)
         elif not state.reserved_requests and state.should_stop is None:
             log.warning("drained: the worker ends")
             state.should_stop = 0

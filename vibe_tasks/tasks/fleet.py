@@ -19,7 +19,7 @@ from vibe_tasks.tasks import resources
 from vibe_tasks.tasks.app import app
 from vibe_tasks.tasks.provisioners import kubernetes, process, virtual, webhook
 from vibe_tasks.tasks.provisioners.provisioner import Provisioner, ProvisionerError
-from vibe_tasks.tasks.scaling import Scaler, Verdict
+from vibe_tasks.tasks.scaling import LEFT_ALONE, Scaler, Verdict
 
 log = logging.getLogger(__name__)
 
@@ -43,20 +43,23 @@ def check(ledger: Database, settings: Settings, *, apply: bool = True) -> tuple[
     scaler = Scaler(ledger, settings, provisioners_of(ledger, settings))
     lanes = parse_fleet(settings.fleet)
     found: list[Verdict] = []
+    # First: a lane that another provisioner has now begins with none.
+    for lane in released(ledger, lanes) if apply else ():
+        try:
+            if (gone := scaler.release(lane)) is not None:
+                found.append(gone)
+        except (ProvisionerError, *DATABASE_ERRORS) as error:
+            log.warning("fleet: lane %s cannot be released: %s", lane.lane, error)
     for lane in lanes:
         verdict = _tried(scaler, lane, apply=apply)
         found.append(verdict)
+        if verdict.reason == LEFT_ALONE:
+            continue
         if verdict.error:
             log.warning("fleet: lane %s: %s", lane.lane, verdict.error)
-        elif verdict.applied != verdict.before:
+        elif apply and verdict.applied != verdict.before:
             log.info("fleet: lane %s: %s to %s workers: %s", lane.lane, verdict.before,
                      verdict.applied, verdict.reason)  # fmt: skip
-    for lane in released(ledger, lanes) if apply else ():
-        try:
-            if (verdict_of := scaler.release(lane)) is not None:
-                found.append(verdict_of)
-        except (ProvisionerError, *DATABASE_ERRORS) as error:
-            log.warning("fleet: lane %s cannot be released: %s", lane.lane, error)
     return tuple(found)
 
 
@@ -71,7 +74,9 @@ def provisioners_of(ledger: Database, settings: Settings) -> Mapping[str, Provis
     """Every provisioner, by its name in the settings."""
     return {
         "virtual": virtual.Virtual(ledger),
-        "process": process.Process(ledger, patience=settings.fleet_start_seconds),
+        "process": process.Process(
+            ledger, patience=settings.fleet_start_seconds, every=settings.scale_seconds
+        ),
         "kubernetes": kubernetes.Kubernetes(
             namespace=settings.fleet_namespace, timeout=settings.fleet_timeout
         ),

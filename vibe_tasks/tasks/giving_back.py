@@ -35,6 +35,9 @@ UNREAD = 4
 """Looks after which what a worker with free slots has not read goes back all the same: its
 connection is gone, or its event loop does not turn."""
 
+DEAF = 2
+"""So many times without a message between them: the worker's connection is gone."""
+
 REST = 3.0
 """Seconds for which a broker that did not answer is left alone."""
 
@@ -62,6 +65,10 @@ class OwnQueue:
         """
         self._worker = worker
         self._thread.start()
+
+    def is_deaf(self) -> bool:
+        """Whether what was sent to this worker went back unread, again and again; said once."""
+        return self._looks.is_deaf()
 
     def took(self) -> None:
         """To be called by the event loop after each message: a worker that is full says so soon."""
@@ -149,6 +156,7 @@ class Looks:
         self._posted_at = 0.0
         self._heads: tuple[object, ...] = ()
         self._received = 0
+        self._unread = 0
 
     def posts(self, free: int, *, now: float, lease: float) -> bool:
         """Whether the note is to be written: it says something else, or grows old.
@@ -177,9 +185,24 @@ class Looks:
             heads: What comes next in each of its lists; None where there is nothing.
             received: Messages that the worker has received so far.
         """
-        unread = heads == self._heads and received == self._received
+        reads = received != self._received
+        waits = any(head is not None for head in heads)
+        unread = waits and not reads and heads == self._heads
         self._heads, self._received = heads, received
-        return any(head is not None for head in heads) and (free == 0 or unread)
+        if reads:
+            self._unread = 0
+        elif unread and free:
+            self._unread += 1
+        return waits and (free == 0 or unread)
+
+    def is_deaf(self) -> bool:
+        """Whether a worker with free slots has left `DEAF` looks' messages unread and received none
+        meanwhile; the count begins anew with that.
+        """
+        if self._unread < DEAF:
+            return False
+        self._unread = 0
+        return True
 
 
 kept = OwnQueue()

@@ -128,7 +128,7 @@ def labels_of(options: Mapping[str, Any]) -> dict[str, float] | None:
     """Points that a worker with a label is worth more; None where none are given.
 
     Raises:
-        InputError: It is no mapping of labels to finite numbers.
+        InputError: It is no mapping of labels to points.
     """
     labels = options.get("labels")
     return None if labels is None else checked_points(labels)

@@ -8,6 +8,8 @@ messages (two round trips for each) is not paid for.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 from kombu import Exchange, Queue
 from kombu.exceptions import KombuError, OperationalError
@@ -52,6 +54,12 @@ def check_lane(lane: object) -> str:
 def own_queue(worker_id: str) -> str:
     """The name of the queue that this worker alone consumes."""
     return f"{OWN}{worker_id}"
+
+
+def lane_of_delivery(info: Mapping[str, Any] | None) -> str | None:
+    """The lane by which a message came; None where it was sent to one worker, or nobody knows."""
+    key = (info or {}).get("routing_key")
+    return None if key is None or key.startswith(OWN) else key
 
 
 def lane_queue(lane: str) -> Queue:

@@ -25,6 +25,9 @@ log = logging.getLogger(__name__)
 OWNERS = "vibe.own-queues"
 """The broker's set of the workers that have a queue of their own, or lately had."""
 
+AWAY = -1
+"""What a broker that does not answer had for us."""
+
 BITE = 500
 """Messages of a queue that are moved together, the oldest ones."""
 
@@ -158,7 +161,7 @@ def _stamped(message: Message, job: outbox.Destination, head: float | None) -> b
 
 
 def reclaim(app: Celery, ledger: Database, *, lease: float) -> int:
-    """Take back what is in own queues of workers that are gone; how many messages.
+    """Take back what is in own queues of workers that are gone; how many messages, or `AWAY`.
 
     Any number of dispatchers may do so at once. Costs two questions where all are there.
 
@@ -173,7 +176,7 @@ def reclaim(app: Celery, ledger: Database, *, lease: float) -> int:
             return 0 if client is None else _reclaim(client, ledger, lease)
     except BROKER_ERRORS as error:
         log.warning("cannot look into workers' own queues: %s", error)
-        return 0
+        return AWAY
 
 
 def _reclaim(client: Any, ledger: Database, lease: float) -> int:

@@ -27,6 +27,7 @@ from vibe_tasks.store import chords as chord_rows
 from vibe_tasks.store.jobs import CHORD_ERROR, ended_of, results_of
 from vibe_tasks.tasks import follow, resources, router
 from vibe_tasks.tasks.publisher import publish
+from vibe_tasks.tasks.queues import lane_of_delivery
 
 FIRST_LOOK = 0.002
 LONGEST_BETWEEN_LOOKS = 0.1
@@ -151,7 +152,7 @@ class LedgerBackend(SyncBackendMixin, RedisBackend):
             except ChordError as error:  # Celery wants it with its traceback
                 self.chord_error_from_stack(body, error)
             return
-        lane = (request.delivery_info or {}).get("routing_key") or "code"
+        lane = lane_of_delivery(request.delivery_info) or "code"
         following: Sequence[Publication] | None = ()
         with resources.ledger().begin() as connection:
             if chord_rows.keep_result(connection, group_id, request.id, result):

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -143,6 +144,7 @@ class Router:
         for worker in self._states.keys() - served:
             del self._states[worker]
         self._sent = {job: sent for job, sent in self._sent.items() if sent.worker in served}
+        self._asked = {worker: at for worker, at in self._asked.items() if worker in served}
 
     def _decide(self, job: Publication, wish: Wish) -> tuple[Decision, list[str]]:
         """The decision, and the workers that are better ones if they are not as full as we think:
@@ -230,14 +232,33 @@ def _router_of(ledger: Database) -> Router:
 os.register_at_fork(after_in_child=_router_of.cache_clear)  # its locks may be held for ever
 
 
-def routes(app: Celery, ledger: Database, jobs: Sequence[Publication]) -> list[Route]:
-    """Where the messages of these jobs go; they count as sent."""
+def batch(app: Celery, ledger: Database) -> Callable[[Publication], Route]:
+    """Says of one job after another where its message goes, for messages that are sent together
+    when all of that is known; they count as sent.
+    """
     router = _router_of(ledger)
+    chosen: Counter[str | None] = Counter()
+    silent = False
 
     def free_slots(workers: Sequence[str]) -> Mapping[str, int]:
-        return slots.look(app, workers)
+        nonlocal silent
+        # A broker that hangs costs a batch one timeout, and not one for each of its jobs.
+        found = {} if silent else slots.look(app, workers)
+        silent = not found
+        # What this batch has for a worker the broker does not know yet.
+        return {worker: free - chosen[worker] for worker, free in found.items()}
 
-    return [router.route(job, free_slots) for job in jobs]
+    def route_next(job: Publication) -> Route:
+        route = router.route(job, free_slots)
+        chosen[route.header["choice"]] += 1
+        return route
+
+    return route_next
+
+
+def routes(app: Celery, ledger: Database, jobs: Sequence[Publication]) -> list[Route]:
+    """Where the messages of these jobs go, which are sent together; they count as sent."""
+    return list(map(batch(app, ledger), jobs))
 
 
 def route(publication: Publication) -> Route:

@@ -41,6 +41,9 @@ three provisioner's answers and a locked ledger take together."""
 PAUSES = RetryPolicy(max_retries=1000, base=5.0, factor=2.0, cap=600.0, jitter=0.0)
 """Waits of 10, 20, 40 … 600 s after a provisioner that failed."""
 
+LEFT_ALONE = "waits after an error"
+"""The reason of a look that asked nothing of a provisioner which failed just now."""
+
 SESSION = "fleet"
 """What events on scaling belong to."""
 
@@ -85,6 +88,7 @@ class Scaler:
         self._ledger = ledger
         self._settings = settings
         self._provisioners = provisioners
+        self._leases: dict[str, float] = {}
 
     def look(self, lane: FleetLane) -> Verdict:
         """What would be decided now; changes nothing."""
@@ -113,7 +117,7 @@ class Scaler:
         now = server_time(self._ledger)
         if now < float(kept.state.get("retry_at", 0.0)) <= now + PAUSES.cap:
             error = str(kept.state.get("error") or "")
-            return self._released(_verdict(lane, reason="waits after an error", error=error))
+            return self._released(_verdict(lane, reason=LEFT_ALONE, error=error))
         provisioner = self._provisioners[lane.provisioner]
         try:
             found = self._found(lane, kept)
@@ -155,8 +159,10 @@ class Scaler:
 
     def _taken(self, lane: FleetLane) -> Kept | None:
         with self._ledger.begin() as connection:
-            if not scale_decisions.take(connection, lane.lane, seconds=LEASE):
+            until = scale_decisions.take(connection, lane.lane, seconds=LEASE)
+            if until is None:
                 return None
+            self._leases[lane.lane] = until
             return scale_decisions.kept(connection, lane.lane)
 
     def _found(self, lane: FleetLane, kept: Kept) -> Found:
@@ -216,7 +222,7 @@ class Scaler:
                          "target": target, "applied": applied, "why": reason},
                 summary=f"lane {lane.lane}: from {before} to {applied} workers",
             )  # fmt: skip
-            scale_decisions.let_go(connection, lane.lane)
+            scale_decisions.let_go(connection, lane.lane, self._leases[lane.lane])
         return _verdict(
             lane, before=before, target=target, applied=applied, reason=reason, load=choice.load
         )
@@ -247,13 +253,13 @@ class Scaler:
                 scale_decisions.write(connection, entry)
             else:
                 scale_decisions.keep(connection, kept.id, state)
-            scale_decisions.let_go(connection, lane.lane)
+            scale_decisions.let_go(connection, lane.lane, self._leases[lane.lane])
         target = order.target if order else size
         return _verdict(lane, before=size, target=target, error=said, reason=reason)
 
     def _released(self, verdict: Verdict) -> Verdict:
         with self._ledger.begin() as connection:
-            scale_decisions.let_go(connection, verdict.lane)
+            scale_decisions.let_go(connection, verdict.lane, self._leases[verdict.lane])
         return verdict
 
     def _bounded(self, call: Callable[[], Result]) -> Result:

@@ -37,11 +37,6 @@ def post(client: Any, worker: str, free: int) -> None:
     client.set(f"{NOTE}{worker}", free, px=max(1, int(1000 * lease)))
 
 
-def take_down(client: Any, worker: str) -> None:
-    """This worker takes nothing any more."""
-    client.delete(f"{NOTE}{worker}")
-
-
 def look(app: Celery, workers: Sequence[str]) -> dict[str, int]:
     """How many more jobs these workers would start at once: their free slots, less what waits in
     their own queues. One round trip.

@@ -35,6 +35,7 @@ from vibe_tasks.store.retries import OUTCOME, reason
 from vibe_tasks.tasks import canvas, publisher, resources, turns
 from vibe_tasks.tasks.call import CalledTask
 from vibe_tasks.tasks.labels import worker_labels
+from vibe_tasks.tasks.queues import lane_of_delivery
 from vibe_tasks.tasks.room import stopping
 from vibe_tasks.tasks.sheet import Stage, sheet
 
@@ -75,12 +76,14 @@ class LedgerTask(CalledTask):
         """The attempt; None when the job is not to be had, or the ledger not to be reached."""
         request = self.request
         try:
-            if not request.get(publisher.OURS):
+            ours = request.get(publisher.OURS)
+            if not ours:
                 self._adopt(args, kwargs)
             return writing.claim(
                 resources.ledger(), request.id, worker=request.hostname,
                 lease=resources.settings().lease_seconds, retries=resources.retries,
-                in_use=sheet().runs, labels=worker_labels(), routing=request.get("route"),
+                in_use=sheet().runs, labels=worker_labels(),
+                routing=request.get(publisher.WHY) if ours else None,
             )  # fmt: skip
         except DATABASE_ERRORS as error:
             log.warning("ledger away, the job's message will be sent again: %s", reason(error))
@@ -90,7 +93,7 @@ class LedgerTask(CalledTask):
         """Write the job of a message that was sent without us, by name; once."""
         request = self.request
         options = {
-            "lane": (request.delivery_info or {}).get("routing_key"), "link": request.callbacks,
+            "lane": lane_of_delivery(request.delivery_info), "link": request.callbacks,
             "link_error": request.errbacks, "chain": request.chain, "chord": request.chord,
             "group_id": request.group, "group_index": request.group_index,
             "root_id": request.root_id, "parent_id": request.parent_id,

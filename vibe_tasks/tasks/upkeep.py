@@ -13,8 +13,6 @@ from vibe_tasks.store.history import archive_old_history
 from vibe_tasks.tasks import dispatcher, resources
 from vibe_tasks.tasks.app import app
 
-DISPATCH = "dispatch"
-
 
 # Without events: once a second would be all that Flower remembers.
 @app.task(name="vibe.dispatch", ignore_result=True, queue="control", send_events=False)
@@ -26,15 +24,17 @@ def dispatch() -> dict[str, Any]:
     """
     settings, ledger = resources.settings(), resources.ledger()
     with ledger.begin() as connection:
-        last = upkeep.last_look(connection, DISPATCH)
+        last = upkeep.last_look(connection, upkeep.DISPATCH)
         patience = dispatcher.Patience(
             settings.lease_seconds, now=last.at, until=last.patient_until
         )
         reap = patience.over(last.now)
-        upkeep.keep_look(connection, DISPATCH, at=patience.seen, patient_until=patience.until)
+        upkeep.keep_look(
+            connection, upkeep.DISPATCH, at=patience.seen, patient_until=patience.until
+        )
     done = dispatcher.dispatch(app, ledger, grace=settings.republish_seconds, reap=reap)
     with ledger.begin() as connection:
-        upkeep.mark_end(connection, DISPATCH)
+        upkeep.mark_end(connection, upkeep.DISPATCH)
     return asdict(done)
 
 

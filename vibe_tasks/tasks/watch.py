@@ -19,6 +19,7 @@ from celery.worker import state
 from vibe_tasks.store import workers
 from vibe_tasks.store.engine import DATABASE_ERRORS
 from vibe_tasks.tasks import publisher, resources
+from vibe_tasks.tasks.giving_back import kept
 from vibe_tasks.tasks.own_queue import lanes_of
 from vibe_tasks.tasks.queues import broker_keys
 from vibe_tasks.tasks.reception import received
@@ -97,7 +98,11 @@ class Watch:
         )
 
     def _waiting(self, lanes: list[str]) -> bool:
-        """Whether a job of a lane was sent long ago and the broker has messages of that lane."""
+        """Whether a job of a lane was sent long ago and the broker has messages of that lane; or
+        messages to this worker alone were not read, which others have had from their lane since.
+        """
+        if kept.is_deaf():
+            return True
         with resources.ledger().read() as connection:
             overdue = workers.overdue(connection, lanes, seconds=self._deaf)
         return bool(overdue) and has_messages(self._worker.app, overdue)

@@ -17,7 +17,11 @@ from vibe_tasks.store.worker_line import HEAD, Place
 from vibe_tasks.tasks import publisher, router
 
 BATCH = 100
-"""Jobs at the head of the line, and behind it, that one look asks for."""
+"""Jobs at the head of the line that one look asks for; and jobs that are read together."""
+
+BEHIND = 500
+"""Jobs behind the head that one look asks for: so many a second are passed over that wait for what
+nobody has."""
 
 
 class WorkerTurns:
@@ -33,9 +37,7 @@ class WorkerTurns:
             return 0
         for lane in {each.lane for each in places}:
             router.invalidate_worker_cache(lane)  # a worker may have come a moment ago
-        with ledger.read() as connection:
-            jobs = outbox.publications(connection, [each.id for each in places])
-        routed = _routed(app, ledger, jobs)
+        routed = _routed(app, ledger, places)
         if not routed:
             return 0
         with ledger.begin() as connection:
@@ -51,24 +53,30 @@ class WorkerTurns:
                 self._after = HEAD
                 return places
             behind = max(self._after, places[-1].order)
-            more = worker_line.line(connection, most=BATCH, after=behind)
-        self._after = more[-1].order if len(more) == BATCH else HEAD
+            more = worker_line.line(connection, most=BEHIND, after=behind)
+        self._after = more[-1].order if len(more) == BEHIND else HEAD
         return places + more
 
 
 def _routed(
-    app: Celery, ledger: Database, jobs: Sequence[Publication]
+    app: Celery, ledger: Database, places: Sequence[Place]
 ) -> list[tuple[Publication, router.Route]]:
     """Those that may go, and where; they count as sent there."""
+    route = router.batch(app, ledger)
     found: list[tuple[Publication, router.Route]] = []
     refused: set[tuple[str, frozenset[str]]] = set()
-    for job in jobs:
-        asked = job.queue, frozenset(job.required)
-        if asked in refused:
-            continue  # what no worker has room for now it has none for a job later
-        (route,) = router.routes(app, ledger, [job])
-        if route.queue is None:
-            refused.add(asked)
-        else:
-            found.append((job, route))
+    for start in range(0, len(places), BATCH):
+        some = places[start : start + BATCH]
+        asking = [each.id for each in some if (each.lane, each.required) not in refused]
+        with ledger.read() as connection:
+            jobs = outbox.publications(connection, asking)
+        for job in jobs:
+            asked = job.queue, frozenset(job.required)
+            if asked in refused:
+                continue  # what no worker has room for now it has none for a job later
+            decided = route(job)
+            if decided.queue is None:
+                refused.add(asked)
+            else:
+                found.append((job, decided))
     return found

@@ -19,7 +19,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from vibe_tasks.fleet import FleetLane
-from vibe_tasks.store import fleet, workers
+from vibe_tasks.store import fleet, upkeep, workers
 from vibe_tasks.store.engine import Database, Transaction
 from vibe_tasks.tasks import processes, remote, resources
 from vibe_tasks.tasks.provisioners.provisioner import Found, Order, ProvisionerError
@@ -29,6 +29,9 @@ PREFIX = "auto-"
 
 KEEPER = "vibe_tasks.stack.keeper"
 """The module of the keeper."""
+
+PAUSE = "fleet silence"
+"""Under what the ledger remembers when silence was judged last."""
 
 LOG = "fleet-keeper.log"
 """Its log, in the folder `logs` of the home of whoever started it."""
@@ -42,6 +45,7 @@ class Process:
         start: Starts this host's keeper, unless it runs.
         tell: Tells workers at once that they are to drain.
         patience: Seconds from the order of a worker to its first sign.
+        every: Seconds between two looks.
     """
 
     def __init__(
@@ -49,6 +53,7 @@ class Process:
         ledger: Database,
         *,
         patience: float,
+        every: float,
         start: Callable[[], None] | None = None,
         tell: Callable[[Sequence[str]], None] | None = None,
     ) -> None:
@@ -56,12 +61,14 @@ class Process:
         self._start = start or start_keeper
         self._tell = tell or tell_to_drain
         self._patience = patience
+        self._every = every
 
     def look(self, lane: FleetLane, *, last: int | None) -> Found:  # noqa: ARG002
         """Those that are wanted, on all hosts."""
         with self._ledger.read() as connection:
             found = members(connection, lane.lane)
-        late = [each for each in found if self._gave_no_sign(each)]
+            patient = self._patient(upkeep.last_look(connection, PAUSE))
+        late = [] if patient else [each for each in found if self._gave_no_sign(each)]
         there = [each for each in found if not each.leaving and each not in late]
         trouble = f"{late[0].worker} gave no sign for {self._patience:.0f} s" if late else None
         up = [each for each in there
@@ -75,8 +82,12 @@ class Process:
         """See that this host's keeper runs, if it has something to keep."""
         with self._ledger.begin() as connection:
             found = members(connection, lane.lane)
+            last = upkeep.last_look(connection, PAUSE)
+            patient = self._patient(last)
+            until = last.now + fleet.SILENT if self._paused(last) else last.patient_until
+            upkeep.keep_look(connection, PAUSE, at=last.now, patient_until=until)
             for each in found:
-                if self._gave_no_sign(each):
+                if not patient and self._gave_no_sign(each):
                     fleet.give_up(connection, each.worker)
         if any(is_here(each.worker) for each in found):
             self._start()
@@ -101,14 +112,23 @@ class Process:
         self.tend(lane)
         return len(left)
 
+    def _paused(self, last: upkeep.Looked) -> bool:
+        """Whether nobody has looked for long: the ledger was away, or the machine slept, and every
+        worker was silent meanwhile.
+        """
+        return last.now - last.at > max(fleet.SILENT, 2 * self._every)
+
+    def _patient(self, last: upkeep.Looked) -> bool:
+        return self._paused(last) or last.now < last.patient_until <= last.now + fleet.SILENT
+
     def _gave_no_sign(self, member: fleet.Member) -> bool:
         return member.age > max(self._patience, fleet.SILENT)
 
 
 def members(connection: Transaction, lane: str | None = None) -> tuple[fleet.Member, ...]:
     """The workers that this provisioner has ordered, of a lane or of all."""
-    prefix = PREFIX if lane is None else f"{PREFIX}{_in_a_name(lane)}-"
-    return fleet.members(connection, prefix, lane)
+    found = fleet.members(connection, PREFIX, lane)
+    return tuple(each for each in found if each.worker.startswith(_prefix(each.lane)))
 
 
 def is_here(worker: str) -> bool:
@@ -190,17 +210,19 @@ def keeper_runs() -> bool:
 
 
 def _want(connection: Transaction, lane: FleetLane) -> None:
-    taken = {each.number for each in members(connection, lane.lane)}
+    prefix = _prefix(lane.lane)
+    # Of all lanes: those whose names differ in an @ alone share their workers' names.
+    taken = {each.number for each in members(connection) if each.worker.startswith(prefix)}
     number = next(n for n in range(1, len(taken) + 2) if n not in taken)
     fleet.want(
-        connection, f"{PREFIX}{_in_a_name(lane.lane)}-{number}@{socket.gethostname()}", lane.lane,
+        connection, f"{prefix}{number}@{socket.gethostname()}", lane.lane,
         slots=lane.slots, host=processes.this_host(), tier=resources.settings().worker_tier,
     )  # fmt: skip
 
 
-def _in_a_name(lane: str) -> str:
-    """Celery reads the host from the first @ of a name on."""
-    return lane.replace("@", ".")
+def _prefix(lane: str) -> str:
+    """What the names of this lane's workers begin with; Celery reads a host from the first @ on."""
+    return f"{PREFIX}{lane.replace('@', '.')}-"
 
 
 def tell_to_drain(names: Sequence[str]) -> None:

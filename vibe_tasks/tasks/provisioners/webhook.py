@@ -61,9 +61,9 @@ class Webhook:
         try:
             said = ask(self._url, body, headers, timeout=self._timeout)
         except TransientError as error:
-            raise ProvisionerError(f"the webhook {error}", retry_after=error.retry_after) from error
+            raise ProvisionerError(f"webhook: {error}", retry_after=error.retry_after) from error
         except PermanentError as error:
-            raise ProvisionerError(f"the webhook {error}") from error
+            raise ProvisionerError(f"webhook: {error}") from error
         return _applied(said, order.target)
 
 

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from vibe_tasks.lane_name import why_no_lane
 from vibe_tasks.suggestion import did_you_mean
 
 PROVISIONERS = {"virtual": 3, "process": 1, "kubernetes": 1, "webhook": 1}
@@ -20,7 +21,6 @@ DEPLOYMENT = "vibe-worker-{lane}"
 """What a lane's Deployment is called, where the entry does not say."""
 
 _FORM = "LANE=PROVISIONER[/TARGET]:MIN:MAX[:SLOTS]"
-_LANE = re.compile(r"[A-Za-z0-9._@-]+")
 _DEPLOYMENT = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 
 
@@ -45,13 +45,12 @@ class FleetLane:
     target: str = ""
 
     def __post_init__(self) -> None:
-        if not _LANE.fullmatch(self.lane):
-            raise ValueError(f"a lane is of letters, digits and . _ - @, got {self.lane!r}")
+        if why := why_no_lane(self.lane):
+            raise ValueError(why)
         if self.provisioner not in PROVISIONERS:
             raise ValueError(
-                f"no provisioner {self.provisioner!r}"
-                f"{did_you_mean(self.provisioner, PROVISIONERS)}; there are "
-                f"{', '.join(sorted(PROVISIONERS))}"
+                f"no provisioner {self.provisioner!r}; there are "
+                f"{', '.join(sorted(PROVISIONERS))}{did_you_mean(self.provisioner, PROVISIONERS)}"
             )
         if not 0 <= self.least <= self.most:
             raise ValueError(f"lane {self.lane}: need 0 <= MIN <= MAX, got {self.least} and "
@@ -85,7 +84,7 @@ def _parsed(entry: str) -> FleetLane:
         raise ValueError(f"{entry.strip()!r} is not of the form {_FORM}")
     for number in numbers:
         if not (number.isascii() and number.isdecimal() and len(number) < 7):
-            raise ValueError(f"{entry.strip()!r}: {number!r} is no number, in {_FORM}")
+            raise ValueError(f"{entry.strip()!r}: {number!r} must be a whole number, in {_FORM}")
     provisioner, slash, target = how.partition("/")
     if slash and provisioner != "kubernetes":
         raise ValueError(f"{entry.strip()!r}: only kubernetes takes a target")

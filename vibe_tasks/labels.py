@@ -8,11 +8,10 @@ from hashlib import sha256
 
 from vibe_tasks.errors import InputError
 
-LABEL = r"^[A-Za-z0-9][A-Za-z0-9._:/=@+-]{0,199}$"
-"""What a label may be; a comma separates labels in a setting."""
+FORM = "a label is made of letters, digits and . _ : / = @ + -"
+"""What a label may be, in words; a comma separates labels in a setting."""
 
-_LABEL = re.compile(LABEL.replace("$", r"\Z"))
-
+_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/=@+-]{0,199}")
 
 MOST_POINTS = 10**6
 """Of a label, above or below zero."""
@@ -23,7 +22,7 @@ REPOSITORY = "repo:"
 
 def is_label(text: object) -> bool:
     """Whether this can be a label."""
-    return isinstance(text, str) and _LABEL.match(text) is not None
+    return isinstance(text, str) and _LABEL.fullmatch(text) is not None
 
 
 def checked_required(value: object) -> tuple[str, ...]:
@@ -61,9 +60,7 @@ def checked_points(value: object) -> dict[str, float]:
 
 def _check(name: str, label: object) -> None:
     if not is_label(label):
-        raise InputError(
-            f"{name}: a label is made of letters, digits and . _ : / = @ + -, got {label!r}"
-        )
+        raise InputError(f"{name}: {FORM}, got {label!r}")
 
 
 def host_label(host: str) -> str:

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, Strict
 
 from vibe_tasks.labels import MOST_POINTS, is_label
+from vibe_tasks.lane_name import OWN
 from vibe_tasks.plan_problems import shown
 from vibe_tasks.plan_text import Plain
 
@@ -57,6 +58,12 @@ def _name(value: str) -> str:
     return value
 
 
+def _lane(value: str) -> str:
+    if _name(value).startswith(OWN):
+        raise ValueError(f"must not begin with `{OWN}`, as workers' own queues do")
+    return value
+
+
 def _inside(value: str) -> str:
     """Refuse a path that leaves the repository, wherever the repository will be."""
     parts = _not_empty(value).replace("\\", "/").split("/")
@@ -94,6 +101,11 @@ def _label(value: str) -> str:
     return value
 
 
+def _some(value: object) -> object:
+    """One label alone may be written as a text, as in a call."""
+    return [value] if isinstance(value, str) else value
+
+
 def _web_address(value: str) -> str:
     # The value is not shown: this part of it may be a key, which would get into events and logs.
     if "@" in re.split(r"[/?#\\]", value.partition("://")[2] or value)[0]:
@@ -108,6 +120,7 @@ Text: TypeAlias = Annotated[str, Strict()]
 FilledText: TypeAlias = Annotated[Text, AfterValidator(_not_empty)]
 PlanName: TypeAlias = Annotated[Text, AfterValidator(_plan_name)]
 Name: TypeAlias = Annotated[Text, AfterValidator(_name)]
+Lane: TypeAlias = Annotated[Text, AfterValidator(_lane)]
 PathInside: TypeAlias = Annotated[Text, AfterValidator(_inside)]
 GitWord: TypeAlias = Annotated[Text, AfterValidator(_git_word)]
 Variable: TypeAlias = Annotated[Text, AfterValidator(_variable)]
@@ -127,6 +140,7 @@ Amount: TypeAlias = Annotated[
     float, Strict(), Field(gt=0, le=10**9, allow_inf_nan=False), BeforeValidator(_number)
 ]
 Label: TypeAlias = Annotated[Text, AfterValidator(_label)]
+Labels: TypeAlias = Annotated[tuple[Label, ...], BeforeValidator(_some)]
 Points: TypeAlias = Annotated[
     float,
     Strict(),

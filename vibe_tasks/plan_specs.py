@@ -12,6 +12,8 @@ from vibe_tasks.plan_fields import (
     Effort,
     FilledText,
     Label,
+    Labels,
+    Lane,
     Name,
     PathInside,
     Points,
@@ -235,13 +237,13 @@ class DeploySpec(Part):
 class Defaults(Part):
     """What a task has that does not say otherwise; fields as in `TaskSpec`."""
 
-    lane: Name = "code"
+    lane: Lane = "code"
     effort: Effort = 2
     max_retries: Count = 3
     max_fix_rounds: Count = 3
     retry_base: Wait = 1.0
     labels: dict[Label, Points] = Field(default_factory=dict)
-    required: tuple[Label, ...] = ()
+    required: Labels = ()
 
 
 class TaskSpec(Part):
@@ -274,14 +276,14 @@ class TaskSpec(Part):
     priority: Literal["auto", "critical", "high", "normal", "low"] = "auto"
     effort: Effort | None = None
     agent: Text | None = None
-    lane: Name | None = None
+    lane: Lane | None = None
     checks: tuple[FilledText, ...] | None = None
     max_retries: Count | None = None
     max_fix_rounds: Count | None = None
     retry_base: Wait | None = None
     budget: Budget | None = None
     labels: dict[Label, Points] | None = None
-    required: tuple[Label, ...] | None = None
+    required: Labels | None = None
 
     @model_validator(mode="after")
     def _says_what(self) -> Self:

@@ -34,6 +34,7 @@ _TOO_DEEP = f"nested more than {MAX_DEPTH} levels deep"
 _NULL = frozenset({"", "~", "null", "Null", "NULL"})  # YAML 1.2.2, 10.3.2
 _INT = re.compile(r"[-+]?[0-9]{1,300}")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 # JSON writes characters beyond U+FFFF as two escapes, which YAML does not know.
 _SURROGATES = re.compile(
@@ -50,6 +51,8 @@ class Plain(str):
         """Return the number that is written (YAML 1.2 decimal), or None."""
         if _INT.fullmatch(self):
             return int(self)
+        if _NOT_FINITE.fullmatch(self):
+            return float(self.replace(".", ""))
         return float(self) if _FLOAT.fullmatch(self) else None
 
     def __repr__(self) -> str:

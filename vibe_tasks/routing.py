@@ -43,6 +43,7 @@ class WorkerState:
         active_tasks: Jobs that it has, as far as is known.
         labels: What it has that jobs may ask for.
         host: Where it runs; None where that is not known.
+        functions: The functions that it knows; None where that is not known.
     """
 
     worker_id: str
@@ -51,6 +52,7 @@ class WorkerState:
     active_tasks: int = 0
     labels: frozenset[str] = frozenset()
     host: str | None = None
+    functions: frozenset[str] | None = None
 
     @property
     def free(self) -> int:
@@ -67,6 +69,7 @@ class WorkerState:
         return WorkerState(
             worker_id=self.worker_id, tier=self.tier, capacity_limit=self.capacity_limit,
             active_tasks=max(0, active), labels=self.labels, host=self.host,
+            functions=self.functions,
         )  # fmt: skip
 
 
@@ -79,12 +82,14 @@ class Wish:
         priority: How urgent.
         labels: Points that a worker with this label is worth more to it.
         required: Labels that a worker must have.
+        function: The name of its function; empty where that does not matter.
     """
 
     effort: int = 2
     priority: Priority = Priority.NORMAL
     labels: Mapping[str, float] = field(default_factory=dict)
     required: Collection[str] = ()
+    function: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,9 +203,16 @@ def preference(worker: WorkerState, wish: Wish, weights: Weights = DESIGNED) -> 
     return points
 
 
-def fits(worker: WorkerState, wish: Wish) -> bool:
-    """Whether it has all labels that the job requires."""
-    return all(label in worker.labels for label in wish.required)
+def able(workers: Sequence[WorkerState], wish: Wish) -> Sequence[WorkerState]:
+    """Those that have what the job requires and know its function.
+
+    Where none of them knows it, all: one of them is to say so.
+    """
+    labels, name = frozenset(wish.required), wish.function
+    fitting = [each for each in workers if labels <= each.labels] if labels else workers
+    if not name:
+        return fitting
+    return [each for each in fitting if each.functions is None or name in each.functions] or fitting
 
 
 def choose(
@@ -216,7 +228,7 @@ def choose(
             that see the same workers spread their jobs.
     """
     lane = list(workers)
-    fitting = [each for each in lane if fits(each, wish)] if wish.required else lane
+    fitting = able(lane, wish)
     free = _places(fitting, wish, weights)
     if not free:
         return Decision(worker=None, why=_why_nobody(lane, fitting, wish))

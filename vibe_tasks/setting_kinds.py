@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from vibe_tasks.labels import LABEL
+from vibe_tasks.labels import FORM, is_label
 from vibe_tasks.weights import weights_of
 
 
@@ -79,9 +79,16 @@ def weights_text(value: str) -> str:
     return value
 
 
+def label(value: str) -> str:
+    """One label."""
+    if not is_label(value):
+        raise ValueError(f"{FORM}, got {value!r}")
+    return value
+
+
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Words = Annotated[tuple[str, ...], BeforeValidator(words)]
-Labels = Annotated[tuple[Annotated[str, Field(pattern=LABEL)], ...], BeforeValidator(words)]
+Labels = Annotated[tuple[Annotated[str, AfterValidator(label)], ...], BeforeValidator(words)]
 FleetText = Annotated[tuple[str, ...], BeforeValidator(fleet_texts)]
 DatabaseUrl = Annotated[str, AfterValidator(database_url)]
 BrokerUrl = Annotated[str, AfterValidator(broker_url)]

@@ -83,7 +83,8 @@ def read_settings(
                 raise SettingsError(f"{variable}: {plain} is set too; which one is meant?")
             name, value = plain.removeprefix(PREFIX), _from_file(variable, text, read)
         else:
-            _known(variable, variables, where="")
+            names = {*variables, *(f"{each}{FILE}" for each in variables)}
+            _known(variable, names if plain != variable else variables, where="")
             value = text
         values[name.lower()], sources[name.lower()] = value, variable
     try:
@@ -98,6 +99,8 @@ def read_settings(
 
 
 def _from_file(variable: str, path: str, read: Callable[[str], str]) -> str:
+    if not path.strip():
+        raise SettingsError(f"{variable}: must name a file that holds the value, got {path!r}")
     try:
         return read(path).strip()
     except (OSError, ValueError) as error:
@@ -114,5 +117,7 @@ def _first_line(error: ValidationError, sources: Mapping[str, str]) -> str:
     first = error.errors()[0]
     name = str(first["loc"][0]) if first["loc"] else ""
     message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "value_error" and ("'" in message or ", got " in message):
+        return f"{sources.get(name, name)}: {message}"  # which has told what was given
     given = shown(name, first.get("input"))
     return f"{sources.get(name, name)}: {message}, got {given!r}"

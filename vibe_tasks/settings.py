@@ -260,7 +260,7 @@ class Settings(BaseModel):
     @classmethod
     def _below_the_depth_to_grow(cls, value: int, info: ValidationInfo) -> int:
         if value > info.data.get("scale_up_depth", value) + 1:
-            raise ValueError("at most scale_up_depth + 1, or what waits would do both")
+            raise ValueError("must be at most VIBE_SCALE_UP_DEPTH + 1, or what waits would do both")
         return value
 
     @field_validator("fleet")
@@ -268,5 +268,5 @@ class Settings(BaseModel):
     def _has_its_webhook(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         used = {each.provisioner for each in parse_fleet(value)}
         if "webhook" in used and not info.data.get("fleet_webhook"):
-            raise ValueError("the provisioner webhook needs fleet_webhook, which is not set")
+            raise ValueError("the provisioner webhook needs VIBE_FLEET_WEBHOOK, which is not set")
         return value

@@ -15,6 +15,7 @@ import pytest
 from tests.cluster import Cluster, running_cluster
 from tests.processes import ended_by_id, runs, until
 from vibe_tasks.store import fleet
+from vibe_tasks.tasks.provisioners.process import LOG
 
 SCALED = {
     "VIBE_FLEET": "code=process:0:2",
@@ -69,7 +70,7 @@ def looking(cluster: Cluster, condition: Callable[[], bool]) -> None:
 def test_workers_come_for_a_burst_and_go_after_it(cluster: Cluster, tmp_path: Path):
     """A burst starts workers up to the most that there may be; killing the keeper of the host, and
     with it all of them, costs seconds and no job; once the work is done they drain and end, and
-    the history tells why each time.
+    the history tells why each time; the keeper's log knows no death.
     """
     log, gate = tmp_path / "log", tmp_path / "gate"
     jobs = [cluster.jobs.hold.delay(str(log), str(gate)).id for _ in range(5)]
@@ -93,6 +94,9 @@ def test_workers_come_for_a_burst_and_go_after_it(cluster: Cluster, tmp_path: Pa
     until(lambda: not last.children())
     last.terminate()
     until(lambda: keeper(cluster) is None)
+    told = Path(cluster.environ["VIBE_HOME"], "logs", LOG).read_text(encoding="utf-8")
+    assert "WARNING" not in told
+    assert "auto-code-1@" in told
     found = json.loads(_vibe(cluster, "scale", "history", "--json"))
     changes = [(each["before"], each["target"]) for each in reversed(found)
                if each["error"] is None and each["before"] != each["target"]]  # fmt: skip

@@ -24,7 +24,7 @@ from vibe_tasks.cli.watching import STARTING, Hints
 from vibe_tasks.errors import InputError
 from vibe_tasks.flow.plan_source import read_plan
 from vibe_tasks.flow.submission import Submission, prepare, submit_plan
-from vibe_tasks.store import jobs, plans, workers
+from vibe_tasks.store import held, jobs, plans, workers
 from vibe_tasks.store.engine import Database
 from vibe_tasks.store.version import SCHEMA_VERSION
 from vibe_tasks.tasks import resources
@@ -291,6 +291,34 @@ def test_a_lane_without_a_worker_is_no_news_while_ours_starts(
         assert not hints.ended()
         assert len(said) == count
     assert said == ["no worker serves lane code; its jobs wait"]
+
+
+def test_a_plan_that_requires_what_no_worker_has_says_so(
+    ledger: Database, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the command that starts such a worker: while somebody watches, once, and later too."""
+    source = make_plan(home.parent, [{"id": "a", "required": "gpu"}], base="main")
+    made = submit_plan(ledger, prepare(read_plan(source), source, home=resources.home()))
+    at_work(ledger, "code")
+    with ledger.begin() as connection:
+        held.hold_for_worker(connection, [each.id for each in made.following])
+    time, asked = [0.0], []
+    view = SimpleNamespace(look=lambda _ledger: None, ask=asked.append)
+    monkeypatch.setattr(resources, "monotonic", lambda: time[0])
+    hints = Hints(ledger, made.plan_id, "work", view, start="vibe run plan.yaml")
+    for moment, count in ((STARTING - 1, 0), (STARTING, 1), (STARTING + 10, 1)):
+        time[0] = moment
+        assert not hints.ended()
+        assert len(asked) == count
+    line = "no worker of lane code has gpu; start one that has: VIBE_WORKER_LABELS=gpu "
+    assert asked == [f"jobs wait: {line}vibe run plan.yaml"]
+    assert f"  waits   {line}vibe run plan.yaml\n" in vibe("plans", "show", "work").stdout
+    with ledger.begin() as connection:
+        known = workers.Registered(worker="w2", host=None, process=None)
+        workers.register(
+            connection, known, ["code"], tier="standard", capacity=1, labels=["gpu", "host:h"]
+        )
+    assert told("plans", "show", "work")["waits"] == []
 
 
 def test_a_discarded_dead_letter_stays_discarded(ledger: Database) -> None:

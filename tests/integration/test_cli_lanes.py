@@ -115,7 +115,7 @@ def test_a_lane_that_nobody_serves_is_pointed_out(ledger: Database) -> None:  # 
         (("limit", "code", "--scale-up", "1", "--scale-down", "3"), "--scale-down must be at most"),
         (("limit", "code", "--scale-up", "9" * 20), "--scale-up must be from 0 to below"),
         (("limit", "code", "--scale-up", "2.5"), "--scale-up must be a whole number, or none"),
-        (("limit", "code", "--scale-after", "nan"), "--scale-after must be above zero"),
+        (("limit", "code", "--scale-after", "nan"), "--scale-after must be a number of sec"),
         (("limit", "code", "--concurrency", "0"), "--concurrency must be a number from 1"),
         (("limit", "code", "--concurrency", "2.5"), "--concurrency must be a number from 1"),
         (("limit", "code", "--concurrency", "9" * 30), "--concurrency must be a number from 1"),

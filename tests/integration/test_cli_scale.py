@@ -84,6 +84,19 @@ def test_a_lane_that_is_taken_from_the_fleet_loses_its_workers(
     assert "VIBE_FLEET is not set" in vibe("check").output
 
 
+def test_a_lane_that_nobody_has_served_may_be_misspelt(
+    ledger: Database, monkeypatch: pytest.MonkeyPatch
+):
+    """A note beside the decision; none where a job waits in it or a worker was there."""
+    monkeypatch.setenv("VIBE_FLEET", "kode=virtual:0:3")
+    resources.settings_with_sources.cache_clear()
+    checked = vibe("check")
+    assert (checked.exit_code, checked.stderr.count("\n")) == (0, 1)
+    assert "no worker has served lane kode yet" in checked.stderr
+    submit(ledger, new_job(lane="kode"))
+    assert vibe("check").stderr == ""
+
+
 def test_a_provisioner_that_fails_is_an_exit_code(
     ledger: Database, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):

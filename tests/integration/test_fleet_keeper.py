@@ -10,77 +10,15 @@ from pathlib import Path
 
 import pytest
 
+from tests.fleet_host import CODE, DEAF, HOST, ONE, TWO, Host, is_gone
 from tests.ledgers import claim, new_job, submit
 from tests.processes import until
 from vibe_tasks.fleet import FleetLane
-from vibe_tasks.stack.children import Program
-from vibe_tasks.stack.keeper import BLIND, BLINK, IDLE, ORPHANED, STUBBORN, Keeper, worker_program
-from vibe_tasks.store import fleet, version, workers
-from vibe_tasks.store.engine import Database, open_database
-from vibe_tasks.tasks import processes
+from vibe_tasks.stack.fleet_worker import worker_program
+from vibe_tasks.stack.keeper import BLIND, BLINK, IDLE, ORPHANED, STUBBORN
+from vibe_tasks.store import fleet, workers
 from vibe_tasks.tasks.provisioners import process
-from vibe_tasks.tasks.provisioners.process import Process
 from vibe_tasks.tasks.provisioners.provisioner import Order
-
-HOST = socket.gethostname()
-CODE = FleetLane(lane="code", provisioner="process", least=0, most=5, slots=2)
-ONE, TWO = f"auto-code-1@{HOST}", f"auto-code-2@{HOST}"
-SLEEP = ("sleep", "300")
-DEAF = ("sh", "-c", "trap '' TERM; echo deaf; while :; do sleep 0.1; done")
-
-
-class Host:
-    """A host whose clock is the test's, a ledger, and a keeper."""
-
-    def __init__(self, folder: Path) -> None:
-        self.now = 1000.0
-        self.logs = folder / "logs"
-        self.logs.mkdir()
-        self.ledger: Database = open_database(f"sqlite:///{folder / 'ledger.db'}")
-        version.create(self.ledger)
-        self.argv = SLEEP
-        self.keepers = [self.keeper()]
-        self.provisioner = Process(
-            self.ledger, patience=120, every=10, start=lambda: None, tell=lambda _names: None
-        )
-
-    def keeper(self) -> Keeper:
-        """Another keeper."""
-        return Keeper(self.ledger, logs=self.logs, program=self.program, clock=lambda: self.now)
-
-    def program(self, member: fleet.Member) -> Program:
-        """What stands for a worker."""
-        return Program(name=member.worker, argv=self.argv, environ=dict(os.environ))
-
-    def turn(self, seconds: float = 1.0) -> bool:
-        """Go on so many seconds, and let the keeper look, which the deployment's worker does."""
-        self.now += seconds
-        return self.keepers[-1].turn()
-
-    def deploy(self) -> None:
-        """Another worker of this host, that is no part of the fleet, is heard of."""
-        with self.ledger.begin() as connection:
-            fleet.want(connection, f"celery@{HOST}", "control", slots=1, status="online",
-                       host=processes.this_host())  # fmt: skip
-
-    def size(self, target: int) -> int:
-        """Want so many workers."""
-        return self.provisioner.scale(
-            CODE, Order(number=1, before=0, target=target, reason="a test wants it")
-        )
-
-    def register(self, worker: str) -> None:
-        """What a worker of this name does when it is up."""
-        found = processes.identity_of(self.pids[worker])
-        assert found is not None
-        with self.ledger.begin() as connection:
-            me = workers.Registered(worker=worker, host=found.host, process=found.process)
-            workers.register(connection, me, ["code"], tier="standard", capacity=2)
-
-    @property
-    def pids(self) -> dict[str, int]:
-        """Of the keeper's workers."""
-        return dict(self.keepers[-1].pids)
 
 
 @pytest.fixture
@@ -91,11 +29,6 @@ def host(tmp_path: Path) -> Iterator[Host]:
     for each in made.keepers:
         each.kill()
     made.ledger.close()
-
-
-def is_gone(pid: int) -> bool:
-    found = processes.identity_of(pid)
-    return found is None or processes.is_gone(found)
 
 
 def test_what_is_wanted_runs_once_and_what_is_not_ends(host: Host):
@@ -118,41 +51,10 @@ def test_what_is_wanted_runs_once_and_what_is_not_ends(host: Host):
     with host.ledger.begin() as connection:
         workers.leave(connection, ONE)  # as it does when it has drained
     host.turn()
+    os.kill(first[ONE], signal.SIGTERM)
     until(lambda: is_gone(first[ONE]))
     assert host.turn()
     assert not host.turn(IDLE)
-
-
-def test_one_that_dies_is_replaced_later_each_time(host: Host):
-    """After 1, 2 and 4 seconds; a death after a long life counts from the start."""
-    host.size(1)
-    host.turn()
-    for pause in (1.0, 2.0, 4.0):
-        before = host.pids[ONE]
-        os.kill(before, signal.SIGKILL)
-        until(lambda pid=before: is_gone(pid))
-        host.turn(0.1)
-        assert host.pids == {}
-        host.turn(pause - 0.2)
-        assert host.pids == {}
-        host.turn(0.2)
-        assert host.pids[ONE] != before
-
-
-def test_one_that_drains_is_not_started_again(host: Host):
-    """It ends by itself when it is idle; its place is not filled, whether it ended well or not."""
-    host.size(1)
-    host.turn()
-    host.register(ONE)
-    assert host.size(0) == 0
-    host.turn()
-    pid = host.pids[ONE]
-    assert not is_gone(pid)
-    os.kill(pid, signal.SIGKILL)
-    until(lambda: is_gone(pid))
-    host.turn()
-    host.turn(60)
-    assert host.pids == {}
 
 
 def test_a_keeper_that_was_killed_is_replaced(host: Host):
@@ -375,12 +277,17 @@ def test_a_worker_takes_over_what_is_not_its_starters_alone(
 
 
 def test_a_host_has_one_keeper(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    """Who holds the lock is the keeper; when it ends, however, another may be."""
+    """Who holds the lock is the keeper; when it ends, however, another may be. Meanwhile its file
+    never looks old, to whoever tidies folders up.
+    """
     monkeypatch.setattr(process, "keeper_lock", lambda: tmp_path / "lock")
     held = process.take_keeper_lock()
     assert held is not None
     assert process.keeper_runs()
     assert process.take_keeper_lock() is None
+    os.utime(tmp_path / "lock", (0, 0))
+    process.touch_keeper_lock(held)
+    assert (tmp_path / "lock").stat().st_mtime > 0
     process.leave_keeper_lock(held)
     assert not process.keeper_runs()
     assert not (tmp_path / "lock").exists()

@@ -226,6 +226,24 @@ def test_two_workers_of_one_name_stand_for_no_process(
         assert not workers.sign_off(connection, registered("w1", "dead"))
 
 
+def test_the_last_of_one_name_signs_it_off(database: Database) -> None:
+    """The name is online as long as one of them is there, or was killed: nobody knows of that."""
+    for name in ("kept", "killed"):
+        sign_on(database, name, "1")
+        sign_on(database, name, "12")
+        with database.begin() as connection:
+            for process in ("1", "12", "1", "12"):
+                workers.beat(connection, name, active=0, process=process)
+            assert not workers.sign_off(connection, registered(name, "1"))
+            assert workers.registered_as(connection, name) is not None
+    with database.begin() as connection:
+        assert workers.sign_off(connection, registered("kept", "12"))
+        assert workers.registered_as(connection, "kept") is None
+        workers.beat(connection, "killed", active=0, process="3")
+        assert not workers.sign_off(connection, registered("killed", "12"))
+        assert workers.registered_as(connection, "killed") is not None
+
+
 def test_a_beat_that_comes_late_changes_nothing(database: Database) -> None:
     """It hung while its worker signed off; another's beat under this name still counts."""
     sign_on(database, "w1", "mine")
@@ -236,7 +254,7 @@ def test_a_beat_that_comes_late_changes_nothing(database: Database) -> None:
         workers.beat(connection, "w1", active=1, process="another")
         found = workers.registered_as(connection, "w1")
     assert found is not None
-    assert found.process is None
+    assert found.host is None
 
 
 def test_a_lost_process_takes_back_only_its_own_attempt(database: Database) -> None:

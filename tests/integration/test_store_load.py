@@ -38,18 +38,22 @@ def test_what_may_not_start_is_no_reason_for_more_workers(database: Database) ->
 
 
 def test_jobs_for_workers_of_other_kinds_are_no_reason_to_grow(database: Database) -> None:
-    """Those that wait for a worker with a label are a reason for workers that have it alone."""
+    """Those that wait for a worker with a label are a reason for workers that have it alone, and
+    so is the time that they have waited.
+    """
     submit(database, new_job(id="any"))
     for number in range(3):
         submit(database, new_job(id=f"g{number}", required=("gpu", "big")))
     with database.begin() as connection:
         held.hold_for_worker(connection, ["g0", "g1", "g2"])
+        connection.exec_driver_sql("UPDATE jobs SET held_at = held_at - 500 WHERE id = 'g0'")
     with database.read() as connection:
         found = load.lane_loads(connection, ["code"])
         assert found["code"].waiting == 4
         for labels, waiting in (((), 1), (("gpu",), 1), (("gpu", "big", "new"), 4)):
             reached = load.within_reach(connection, found, labels)
             assert reached["code"].waiting == waiting
+            assert (reached["code"].oldest_age >= 500) is (waiting == 4)
 
 
 def test_who_serves_a_lane(database: Database) -> None:

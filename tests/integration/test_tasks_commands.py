@@ -110,9 +110,10 @@ def test_a_worker_refuses_a_newer_ledger(cluster: Cluster, tmp_path: Path) -> No
 def test_a_worker_with_a_wrong_setting_does_not_start(
     cluster: Cluster, environ: dict[str, str], words: str
 ) -> None:
-    """The last line names it; the exit code is 2."""
+    """The last line names it, without a traceback; the exit code is 2."""
     ended = run(cluster, "-A", "vibe_tasks", "worker", "-c", "1", **environ)
     assert ended.returncode == 2
+    assert "Traceback" not in ended.stderr
     assert words in ended.stderr.strip().splitlines()[-1]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -17,7 +18,7 @@ LONG_LEASE = {"VIBE_LEASE_SECONDS": "600"}
 class Worker:
     """As much of Celery's worker as registering asks for."""
 
-    app, hostname, concurrency = None, "code@pod-0", 1
+    app, hostname, concurrency = SimpleNamespace(tasks={}), "code@pod-0", 1
 
 
 def test_a_container_that_starts_again_within_a_lease_signs_off(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from pathlib import Path
 
@@ -9,8 +10,11 @@ import pytest
 
 from vibe_tasks.cli.printing import counted
 from vibe_tasks.cli.program import program
+from vibe_tasks.cli.served_lanes import imported_lanes
+from vibe_tasks.errors import SettingsError
 from vibe_tasks.flow.quality import summary_of
 from vibe_tasks.flow.report import last_words
+from vibe_tasks.tasks import resources
 from vibe_tasks.workspace.checks import CheckResult
 
 
@@ -77,3 +81,36 @@ def test_words_are_counted() -> None:
     assert counted(1, "task") == "1 task"
     assert counted(0, "task") == "0 tasks"
     assert counted(2, "process", "processes") == "2 processes"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("def (", "theirs.py:1: "),
+        ("\n1 / 0", "theirs.py:2: ZeroDivisionError("),
+        ("import no_such_module_at_all", "theirs.py:1: No module named 'no_such_module_at_all'"),
+        (
+            "from vibe_tasks import job\njob(require='gpu')",
+            "theirs.py:2: @job has no option",
+        ),
+        (None, "No module named 'theirs'"),
+    ],
+)
+def test_a_module_that_cannot_be_imported_is_named_with_its_line(
+    text: str | None, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever its code raises: one line, and no traceback."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    monkeypatch.setenv("VIBE_IMPORTS", "theirs")
+    if text is not None:
+        (tmp_path / "theirs.py").write_text(text)
+    resources.settings_with_sources.cache_clear()
+    importlib.invalidate_caches()
+    try:
+        with pytest.raises(SettingsError) as caught:
+            imported_lanes()
+    finally:
+        sys.modules.pop("theirs", None)
+        resources.settings_with_sources.cache_clear()
+    assert str(caught.value).startswith(f"VIBE_IMPORTS: cannot import theirs: {said}")

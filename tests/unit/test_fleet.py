@@ -30,15 +30,16 @@ def test_an_entry_names_lane_provisioner_and_bounds():
     [
         ("code", "is not of the form LANE=PROVISIONER"),
         ("code=process:1", "is not of the form"),
-        ("code=process:one:8", "'one' is no number"),
-        ("code=proces:1:8", "no provisioner 'proces', did you mean 'process'?"),
+        ("worker.a=process:1:8", "no lane begins with 'worker.'"),
+        ("code=process:one:8", "'one' must be a whole number"),
+        ("code=proces:1:8", "webhook, did you mean 'process'?"),
         ("code=process:9:8", "need 0 <= MIN <= MAX, got 9 and 8"),
         ("code=process:1:8:0", "SLOTS must be 1 or more"),
         ("code=process/x:1:8", "only kubernetes takes a target"),
-        ("a lane=process:1:8", "a lane is of letters"),
+        ("a lane=process:1:8", "lane must be of letters"),
         ("Code=kubernetes:1:8", "no Deployment can be called 'vibe-worker-Code'"),
         ("code=process:1:8,code=virtual:0:1", "lane code has two entries"),
-        ("code=webhook:0:1", "needs fleet_webhook, which is not set"),
+        ("code=webhook:0:1", "needs VIBE_FLEET_WEBHOOK, which is not set"),
     ],
 )
 def test_a_wrong_entry_stops_the_start_with_one_line(text: str, said: str):

@@ -47,7 +47,8 @@ def test_labels_and_points_are_taken_as_given(
 
 @pytest.mark.parametrize(
     "wished", [["gpu"], "gpu", {"": 1}, {"a b": 1}, {1: 1}, {"gpu": "5"}, {"gpu": nan},
-               {"gpu": -inf}, {"gpu": 1.7e308}, {"gpu": 10**400}, {"gpu": True}, {"gpu": None}, {"gpu\n": 1}, {"a,b": 1}],
+               {"gpu": -inf}, {"gpu": 1.7e308}, {"gpu": 10**400}, {"gpu": True}, {"gpu": None},
+               {"gpu\n": 1}, {"a,b": 1}],
 )  # fmt: skip
 def test_wrong_labels_are_refused(wished: Any) -> None:
     """By the call and by the decorator."""
@@ -85,6 +86,13 @@ def asks(row: dict[str, Any], kind: JobKind) -> tuple[dict[str, float], tuple[st
     return dict(made.labels), made.required
 
 
+def test_one_label_alone_may_be_a_text_everywhere() -> None:
+    """In a plan, at a decorator, and in a call."""
+    plan = parse_plan(PLAN.replace("[docker]", "docker"), file="plan.yaml")
+    assert plan.resolved(plan.task("plain")).required == ("docker",)
+    assert required_of({"required": "docker"}) == ("docker",)
+
+
 def test_a_tasks_labels_are_those_of_the_jobs_that_work_on_its_files() -> None:
     """A deploy asks for the repository alone, and so do they all beside the rest."""
     plan = parse_plan(PLAN, file="plan.yaml")
@@ -110,7 +118,8 @@ def test_a_tasks_labels_are_those_of_the_jobs_that_work_on_its_files() -> None:
         ('"lang:rust": 5', '"lang rust": 5', "defaults.labels['lang rust']", "must be a label"),
         ('"lang:rust": 5', "gpu: .inf", "defaults.labels.gpu", "number"),
         ("[docker]", "[docker, a b]", "defaults.required[1]", "must be a label"),
-        ("[docker]", "docker", "defaults.required", "must be a list"),
+        ("[docker]", "{docker: 1}", "defaults.required", "must be a list"),
+        ("[docker]", "a b", "defaults.required[0]", "must be a label"),
         ("{gpu: 2.5}", "[gpu]", "tasks[1].labels", "must be a mapping"),
         ("required: []", "requires: []", "tasks[1].requires", "did you mean 'required'?"),
     ],

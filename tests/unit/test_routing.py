@@ -162,3 +162,24 @@ def test_wrong_weights_are_refused(text: str) -> None:
     """An unknown name, and what is no number that can be added up."""
     with pytest.raises(ValueError, match=r"weight|number"):
         weights_of(text)
+
+
+@pytest.mark.parametrize(
+    ("functions", "choice"),
+    [
+        ({"a": {"nap"}, "b": {"run"}}, "a"),
+        ({"a": {"run"}, "b": None}, "b"),
+        ({"a": None, "b": {"run"}}, "a"),
+        ({"a": {"run"}, "b": {"walk"}}, "any"),
+    ],
+)
+def test_who_does_not_know_a_function_is_passed_over(
+    functions: dict[str, set[str] | None], choice: str
+) -> None:
+    """Whoever knows it, or may, is chosen; where nobody does, one of them, who is to say so."""
+    lane = [
+        WorkerState(worker_id=name, functions=None if known is None else frozenset(known))
+        for name, known in functions.items()
+    ]
+    chosen = {choose(lane, Wish(function="nap"), draw=str(number)).choice for number in range(50)}
+    assert chosen == ({"a", "b"} if choice == "any" else {choice})

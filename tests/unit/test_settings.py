@@ -57,6 +57,13 @@ def test_the_environment_wins_over_the_file() -> None:
             "VIBE_LEASE_SECOND: unknown setting.*did you mean .*VIBE_LEASE_SECONDS",
         ),
         ("VIBE_XYZZY", "5", "VIBE_XYZZY: unknown setting$"),
+        ("VIBE_LEASE_SECOND_FILE", "/x", "did you mean 'VIBE_LEASE_SECONDS_FILE'"),
+        ("VIBE_LEASE_SECONDS_FILE", "", "VIBE_LEASE_SECONDS_FILE: must name a file"),
+        ("VIBE_WORKER_LABELS", "gp u", "LABELS: a label is made of letters, .*, got 'gp u'$"),
+        ("VIBE_FLEET", "code=process:0:1:0", "SLOTS must be 1 or more, got 0$"),
+        ("VIBE_FLEET", "code=process:-1:1", "'-1' must be a whole number, in [^ ]*$"),
+        ("VIBE_FLEET", "code=webhook:0:1", "needs VIBE_FLEET_WEBHOOK"),
+        ("VIBE_ROUTER_WEIGHTS", "slot=x", "must be a number, at most a million, got 'x'$"),
     ],
 )
 def test_a_wrong_variable_stops_the_start(variable: str, value: str, words: str) -> None:

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, timezone
+from inspect import signature
 from math import inf, nan
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from vibe_tasks.errors import InputError
+from vibe_tasks.tasks.app import app
+from vibe_tasks.tasks.job import job
 from vibe_tasks.tasks.options import (
     CANVAS,
+    CELERYS,
     canvas_of,
+    check_decorator,
     check_options,
     deadline_of,
     delay_of,
@@ -22,6 +28,7 @@ from vibe_tasks.tasks.options import (
     time_limit_of,
 )
 from vibe_tasks.tasks.queues import check_lane
+from vibe_tasks.tasks.task import LedgerTask
 
 MOMENT = datetime(2030, 5, 6, 7, 8, 9, tzinfo=UTC)
 
@@ -86,6 +93,31 @@ def test_no_lane_has_the_name_of_a_workers_own_queue() -> None:
     """Only that worker would take its jobs, and give back what it cannot start."""
     with pytest.raises(InputError, match=r"no lane begins with 'worker\.'"):
         check_lane("worker.code@host-1")
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [("require", "'required'"), ("label", "'labels'"), ("lanes", "'lane'"), ("queue", "'lane'"),
+     ("max_retry", "'max_retries'"), ("unique_key", "it is one of a call")],
+)  # fmt: skip
+def test_a_near_miss_at_the_decorator_is_refused(option: str, said: str) -> None:
+    """Celery would take it for an attribute of the task, and the job would run anywhere."""
+    with pytest.raises(InputError, match=f"@job has no option {option}.*{said}"):
+        job(**{option: "gpu"})
+
+
+def test_celerys_own_options_and_attributes_stay(tmp_path: Path) -> None:
+    """Whatever `app.task` takes, and attributes of a task whose names are far from ours."""
+    of_task = signature(app._task_from_fun).parameters
+    assert {each for each in of_task if each not in {"fun", "options"}} <= CELERYS
+    assert {"autoretry_for", "retry_backoff"} <= CELERYS
+    options = {
+        "retry_backoff": True,
+        "rate_limit": "1/s",
+        "ignore_result": True,
+        "folder": tmp_path,
+    }
+    check_decorator(options, LedgerTask)
 
 
 def test_a_misspelt_option_is_refused_with_the_near_miss() -> None:

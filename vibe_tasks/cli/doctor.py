@@ -12,6 +12,7 @@ import click
 from vibe_tasks.cli.commands import Command
 from vibe_tasks.cli.doctor_agents import known_agents
 from vibe_tasks.cli.finding import Finding
+from vibe_tasks.cli.health import SLOW_DISPATCHER
 from vibe_tasks.cli.ledger import ledger_exists, look_into_ledger, place
 from vibe_tasks.cli.printing import json_option, print_json, span
 from vibe_tasks.cli.servers import stack_answers
@@ -35,9 +36,6 @@ NETWORK_FILE_SYSTEMS = frozenset(
 """Where SQLite's shared memory and locks do not work (sqlite.org/wal.html)."""
 
 MOUNTS = Path("/proc/self/mounts")
-
-SLOW_DISPATCHER = 10.0
-"""Seconds; a dispatcher that lives sends what is due within one."""
 
 
 @click.command(cls=Command, example="vibe doctor --agents")

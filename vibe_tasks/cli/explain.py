@@ -53,15 +53,17 @@ def explained(connection: Transaction, row: Mapping[str, Any]) -> dict[str, Any]
     weights = weights_of(resources.settings().router_weights)
     wish = Wish(
         effort=row["effort"], priority=Priority(row["priority"]), labels=told["labels"],
-        required=told["required"],
+        required=told["required"], function=row["name"],
     )  # fmt: skip
     seen = [each.worker for each in workers_of(connection, row["lane"], lease=lease)]
     able = [each for each in seen if each.has_queue]
     decision = choose(able, wish, weights, draw=row["id"])
+    knows = {each.worker_id: each.functions for each in seen}
     others = [
         {"worker": each["worker_id"], "why": why}
         for each in workers.list_workers(connection)
-        if each["lane"] == row["lane"] and (why := _why_not(each, told["required"], lease))
+        if each["lane"] == row["lane"]
+        and (why := _why_not(each, told["required"], lease, row["name"], knows))
     ]
     return {
         **told, "decided": "now", "decision": _as_told(decision.compact()), "others": others,
@@ -81,10 +83,14 @@ def _as_told(decision: Mapping[str, Any] | None) -> dict[str, Any] | None:
     }
 
 
-def _why_not(worker: Mapping[str, Any], required: Sequence[str], lease: float) -> str | None:
+def _why_not(
+    worker: Mapping[str, Any], required: Sequence[str], lease: float, function: str,
+    knows: Mapping[str, frozenset[str] | None],
+) -> str | None:  # fmt: skip
     """Why this worker, a row of the registry, is no candidate; None where it is one."""
     lacks = sorted(set(required) - set(worker["labels"] or ()))
     active, capacity = worker["active_tasks"], worker["capacity_limit"]
+    functions = knows.get(worker["worker_id"])
     reasons = (
         (worker["status"] == "offline", "it has left"),
         (worker["worker_id"].startswith(VIRTUAL), "it is registered and does not run"),
@@ -92,6 +98,7 @@ def _why_not(worker: Mapping[str, Any], required: Sequence[str], lease: float) -
         (worker["draining_at"] is not None, "it drains"),
         (worker["age"] > lease, f"not heard of for {worker['age']:.0f} s"),
         (lacks, f"it has no {', '.join(lacks)}"),
+        (functions is not None and function not in functions, f"it knows no function {function}"),
         (active >= capacity, f"full, {active} of {capacity}"),
     )
     return next((why for true, why in reasons if true), None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from math import isfinite, nan
 from typing import Any
 
 import click
@@ -45,12 +46,13 @@ def _value(name: str, text: str) -> float | None:
     if text == NO_RULE:
         return None
     try:
-        return int(text) if name in WHOLE else float(text)
-    except ValueError as error:
+        value = int(text) if name in WHOLE else float(text)
+    except ValueError:
+        value = nan
+    if not isfinite(value):
         kind = "a whole number" if name in WHOLE else "a number of seconds"
-        raise InputError(
-            f"{OPTIONS[name][0]} must be {kind}, or {NO_RULE}, got {text!r}"
-        ) from error
+        raise InputError(f"{OPTIONS[name][0]} must be {kind}, or {NO_RULE}, got {text!r}")
+    return value
 
 
 def refusal(error: ValueError) -> InputError:

@@ -13,6 +13,7 @@ from vibe_tasks.cli.asking import asked, only_people
 from vibe_tasks.cli.budget import budget
 from vibe_tasks.cli.commands import Group
 from vibe_tasks.cli.jobs import limit_option
+from vibe_tasks.cli.lacking import lacking
 from vibe_tasks.cli.ledger import look_into_ledger, place
 from vibe_tasks.cli.live import detail, stage, timing
 from vibe_tasks.cli.printing import (
@@ -25,6 +26,7 @@ from vibe_tasks.cli.printing import (
 )
 from vibe_tasks.cli.program import program
 from vibe_tasks.cli.report import print_report, report_of
+from vibe_tasks.cli.servers import stack_answers
 from vibe_tasks.flow import control
 from vibe_tasks.masking import masked
 from vibe_tasks.store import plans as rows
@@ -74,20 +76,22 @@ def list_(limit: int, as_json: bool) -> None:
 def show(plan: str, as_json: bool) -> None:
     """Show a plan's tasks, why each has its priority, and its report."""
     lease = resources.settings().lease_seconds
+    stack = stack_answers()
     with look_into_ledger() as ledger:
         with ledger.read() as connection:
             found = rows.find_plan(connection, plan)
+            start = None if stack else _start(found["source"])
             board = plan_board(connection, found["id"])
             reasons = watching.priorities_of(connection, found["id"])
             working = bool(watching.workers_online(connection, lease=lease))
             waits = asked(connection, found["id"], found["name"])
             _, live = watching.plan_standing(connection, found["id"])
+            lacks = lacking(connection, found["id"], start=start)
         report = report_of(ledger, found["id"])
     if as_json:
         tasks = [{**task, **reasons[task["id"]]} for task in report["tasks"]]
-        print_json(
-            {"id": found["id"], "workers_online": working, "waits": waits, **report, "tasks": tasks}
-        )
+        told = {"id": found["id"], "workers_online": working, "waits": (*waits, *lacks)}
+        print_json({**told, **report, "tasks": tasks})
         return
     print_table(
         ("TASK", "STAGE", "TIME", "FIXES", "JOB", "WHAT"),
@@ -106,9 +110,9 @@ def show(plan: str, as_json: bool) -> None:
     )
     click.echo()
     print_report(report, repo=found["repo"])
-    for line in waits:
+    for line in (*waits, *lacks):
         click.echo(f"  waits   {line}")
-    if found["status"] == "running" and not working:
+    if found["status"] == "running" and not working and not lacks:
         # A worker that finds nothing to do until somebody answers would be no help yet.
         then = "then " if waits and only_people(live) else ""
         click.echo(
@@ -135,13 +139,19 @@ plans.add_command(approve)
 
 def _go_on(source: str) -> str:
     """What makes an interrupted plan go on; one that came without a file needs workers."""
+    start = _start(source)
+    return f"go on with: {start}" if start else "start some: celery -A vibe_tasks worker"
+
+
+def _start(source: str) -> str | None:
+    """The command that starts workers for a plan from here; None where a deployment has them."""
     if resources.settings().broker_url:
-        return "start some: celery -A vibe_tasks worker"
+        return None
     path = Path(source)
     if not path.is_file():
-        return f"go on with: {program()} up"
+        return f"{program()} up"
     near = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
-    return f"go on with: {program()} run {shlex.quote(str(near))}"
+    return f"{program()} run {shlex.quote(str(near))}"
 
 
 def _share(counts: dict[str, Any]) -> str:

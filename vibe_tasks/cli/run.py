@@ -174,7 +174,7 @@ def _work_off(ledger: Database, prepared: Prepared, wanted: Run) -> Submission:
         mark = newest(connection)
     with ExitStack() as closing:
         with Interruption() as interruption:  # a plan is accepted whole or not at all
-            submission, poll = _begin(ledger, prepared, wanted, closing)
+            submission, poll, start = _begin(ledger, prepared, wanted, closing)
             interruption.obey()
         if not wanted.as_json:
             _introduce(prepared, submission)
@@ -188,7 +188,7 @@ def _work_off(ledger: Database, prepared: Prepared, wanted: Run) -> Submission:
             with Interruption() as interruption:
                 watch(
                     ledger, submission.plan_id, prepared.plan.name,
-                    view=view, poll=poll, interruption=interruption,
+                    view=view, poll=poll, interruption=interruption, start=start,
                 )  # fmt: skip
                 if poll is not _nothing:  # a deployment goes on without us
                     until_told(
@@ -203,15 +203,17 @@ def _work_off(ledger: Database, prepared: Prepared, wanted: Run) -> Submission:
 
 def _begin(
     ledger: Database, prepared: Prepared, wanted: Run, closing: ExitStack
-) -> tuple[Submission, Callable[[], None]]:
-    """Hand the plan over to whoever works; the submission and what keeps that going."""
+) -> tuple[Submission, Callable[[], None], str | None]:
+    """Hand the plan over to whoever works; the submission, what keeps that going, and the command
+    that starts it, where it is ours.
+    """
     if resources.settings().broker_url:
         _say_ignored(
             wanted, f"the workers of {masked(resources.settings().broker_url)} do the work"
         )
         # Celery and redis take a third of a second to import: only here.
         hand_over = import_module("vibe_tasks.cli.submit").hand_over
-        return hand_over(wanted.source, agent=wanted.agent, fresh=wanted.fresh), _nothing
+        return hand_over(wanted.source, agent=wanted.agent, fresh=wanted.fresh), _nothing, None
     lanes = served_lanes(prepared.plan)  # a module that cannot be imported leaves no plan behind
     submission = submit_plan(ledger, prepared, fresh=wanted.fresh)
     crew = closing.enter_context(
@@ -226,7 +228,7 @@ def _begin(
         # Its dispatcher finds them in the outbox.
         with ledger.begin() as connection:
             outbox.give_back(connection, [each.id for each in submission.following])
-    return submission, crew.poll
+    return submission, crew.poll, wanted.again if crew.owns else None
 
 
 def _say_ignored(wanted: Run, why: str) -> None:

@@ -10,8 +10,9 @@ import click
 
 from vibe_tasks.cli.commands import Group
 from vibe_tasks.cli.ledger import look_into_ledger, open_ledger, place
-from vibe_tasks.cli.printing import json_option, moment, print_json, print_table
+from vibe_tasks.cli.printing import json_option, moment, note, print_json, print_table
 from vibe_tasks.store import scale_decisions
+from vibe_tasks.store.workers import list_workers
 from vibe_tasks.tasks import resources
 
 if TYPE_CHECKING:
@@ -66,10 +67,15 @@ def check(apply: bool, as_json: bool) -> None:
 
     with open_ledger() as ledger:
         found = look(ledger, resources.settings(), apply=apply)
+        with ledger.read() as connection:
+            served = {row["lane"] for row in list_workers(connection)}
     if as_json:
         print_json([asdict(each) for each in found])
     else:
         _print(found)
+    for each in found:
+        if each.lane not in served and not (each.load and each.load.waiting):
+            note(f"vibe: no worker has served lane {each.lane} yet, and no job waits in it")
     if any(each.error for each in found):
         raise SystemExit(1)
 

@@ -18,7 +18,7 @@ from vibe_tasks.cli.workers import print_workers, registry
 from vibe_tasks.jobs import JobStatus
 from vibe_tasks.store import breakers, result_cache, worker_line
 from vibe_tasks.store.engine import Database
-from vibe_tasks.store.mix import mix
+from vibe_tasks.store.mix import Mix, mix
 from vibe_tasks.store.stats import get_queue_stats
 from vibe_tasks.store.watching import oldest_unsent
 from vibe_tasks.store.workers import list_workers
@@ -26,6 +26,9 @@ from vibe_tasks.tasks import resources
 
 LOOK = 1.0
 """Seconds between two pictures of `--watch`."""
+
+MIX_LOOK = 10.0
+"""Seconds between two looks at the mix, which reads all jobs of plans."""
 
 
 @click.command(cls=Command, example="vibe status --watch")
@@ -37,8 +40,13 @@ def status(watch: bool, as_json: bool) -> None:
     Warns of lanes with due jobs that no worker serves.
     """
     with look_into_ledger() as ledger, Interruption() as interruption:
+        mixed, due = Mix(), 0.0
         while True:
-            found = figures(ledger)
+            if resources.monotonic() >= due:
+                with ledger.read() as connection:
+                    mixed = mix(connection)
+                due = resources.monotonic() + MIX_LOOK
+            found = {**figures(ledger), "mix": mixed.to_json()}
             if watch and not as_json:
                 click.clear()  # does nothing where this is no terminal
             if as_json:
@@ -52,7 +60,7 @@ def status(watch: bool, as_json: bool) -> None:
 
 
 def figures(ledger: Database) -> dict[str, Any]:
-    """The queue and its workers at this moment, as JSON values."""
+    """The queue and its workers at this moment, as JSON values; all but the mix."""
     with ledger.read() as connection:
         stats = get_queue_stats(connection)
         rows = list_workers(connection)
@@ -60,7 +68,6 @@ def figures(ledger: Database) -> dict[str, Any]:
         window = resources.settings().breaker_window_seconds
         standing = breakers.states(connection, window=window)
         cached = result_cache.counts(connection)
-        mixed = mix(connection)
         lacks = worker_line.lacks(connection, lease=resources.settings().lease_seconds)
     workers = registry(rows, lease=resources.settings().lease_seconds)
     return {
@@ -73,7 +80,6 @@ def figures(ledger: Database) -> dict[str, Any]:
         },
         "by_status": stats.by_status,
         "dead_letters": stats.dead_letters,
-        "mix": mixed.to_json(),
         "oldest_unsent_seconds": unsent,
         "workers": workers,
         "breakers": [breaker_values(each) for each in standing],

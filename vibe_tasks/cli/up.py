@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 
 import click
 
@@ -14,6 +15,7 @@ from vibe_tasks.cli.printing import counted
 from vibe_tasks.cli.run import log_to_file, workers_option
 from vibe_tasks.cli.served_lanes import served_lanes
 from vibe_tasks.errors import InputError, SettingsError
+from vibe_tasks.fleet import FleetLane, parse_fleet
 from vibe_tasks.stack.flower import HOST, flower_port
 from vibe_tasks.tasks import resources
 
@@ -50,7 +52,7 @@ def up(processes: int, max_workers: int | None, flower: bool, web: bool) -> None
         )
     port = flower_port(os.environ) if flower else 0
     log_to_file()
-    lanes = served_lanes()
+    lanes, fleet = served_lanes(), parse_fleet(resources.settings().fleet)
     home = resources.home()
     with open_ledger() as ledger:
         crew = Crew(
@@ -63,6 +65,7 @@ def up(processes: int, max_workers: int | None, flower: bool, web: bool) -> None
             click.echo(f"ledger   {ledger.engine.url.render_as_string(hide_password=True)}")
             click.echo(f"broker   {resources.broker_url()}")
             click.echo(f"worker   {_processes(processes, grow_to)} for {', '.join(lanes)}")
+            _show_fleet(fleet)
             if port:
                 click.echo(f"flower   http://{HOST}:{port}")
             click.echo(f"logs     {crew.stack.logs}")
@@ -74,6 +77,8 @@ def up(processes: int, max_workers: int | None, flower: bool, web: bool) -> None
                     click.echo("ready; Ctrl-C stops it")
                 resources.pause(LOOK)
             click.echo("stopping")
+    if any(each.provisioner == "process" for each in fleet):
+        click.echo("the fleet's workers finish their jobs and end; idle ones in about 30 s")
     click.echo("stopped; what was not finished goes on with the next start")
 
 
@@ -81,3 +86,9 @@ def _processes(least: int, most: int) -> str:
     return (
         f"{least} to {most} processes" if most > least else counted(least, "process", "processes")
     )
+
+
+def _show_fleet(fleet: Iterable[FleetLane]) -> None:
+    for each in fleet:
+        size = f"{each.least} to {each.most} workers"
+        click.echo(f"fleet    {size} for {each.lane}, by {each.provisioner}")

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from vibe_tasks.cli.asking import asked, only_people
 from vibe_tasks.cli.interruption import Interruption
+from vibe_tasks.cli.lacking import lacking
 from vibe_tasks.cli.ledger import storage_trouble
 from vibe_tasks.errors import UnavailableError
 from vibe_tasks.store import watching, workers
@@ -52,6 +53,7 @@ def watch(
     view: View,
     poll: Callable[[], None],
     interruption: Interruption,
+    start: str | None = None,
 ) -> None:
     """Return when the plan has ended.
 
@@ -62,12 +64,13 @@ def watch(
         view: Shows its progress.
         poll: Called at each look; keeps the stack running.
         interruption: Ends the wait.
+        start: The command that starts its worker, where that is ours.
 
     Raises:
         KeyboardInterrupt: Somebody stopped us.
         UnavailableError: The ledger stayed away, or the stack cannot be kept running.
     """
-    hints = Hints(ledger, plan_id, name, view)
+    hints = Hints(ledger, plan_id, name, view, start=start)
     away_since: float | None = None
     while True:
         interruption.obey()
@@ -96,13 +99,18 @@ class Hints:
         plan_id: The plan.
         name: Its name.
         view: Shows its progress and says the hints, each once.
+        start: The command that starts its worker, where that is ours.
     """
 
-    def __init__(self, ledger: Database, plan_id: str, name: str, view: View) -> None:
+    def __init__(
+        self, ledger: Database, plan_id: str, name: str, view: View, *, start: str | None = None
+    ) -> None:
         self._ledger = ledger
         self._plan_id = plan_id
         self._name = name
         self._view = view
+        self._start = start
+        self._lacking: tuple[str, ...] = ()
         self._asked: tuple[str, ...] = ()
         self._live: Mapping[tuple[str, str], int] | None = None
         self._lanes_at = resources.monotonic() + STARTING
@@ -121,6 +129,7 @@ class Hints:
         if due:
             self._lanes_at = resources.monotonic() + UNSERVED
             self._look_at_lanes()
+            self._look_for_labels()
         return False
 
     def _look_for_asking(self, live: Mapping[tuple[str, str], int]) -> None:
@@ -147,3 +156,12 @@ class Hints:
         for lane in sorted(unserved - self._unserved):
             self._view.say(f"no worker serves lane {lane}; its jobs wait")
         self._unserved = unserved
+
+    def _look_for_labels(self) -> None:
+        """Say what a person has to start: such jobs wait for ever."""
+        with self._ledger.read() as connection:
+            found = lacking(connection, self._plan_id, start=self._start)
+        for line in found:
+            if line not in self._lacking:
+                self._view.ask(f"jobs wait: {line}")
+        self._lacking = found

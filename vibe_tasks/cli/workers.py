@@ -55,34 +55,38 @@ def drain(names: tuple[str, ...], wait: float | None, as_json: bool) -> None:
     """Let workers take nothing new and end when they are idle.
 
     What they run goes on to its end, however long that takes. A worker that a supervisor looks
-    after, such as that of `vibe up`, may be started again: the new one works as ever.
+    after, such as that of `vibe up`, may be started again: the new one works as ever. One that has
+    ended already is what is wanted, so the command can be repeated.
     """
     with open_ledger() as ledger:
         known = {each["worker_id"]: each["status"] for each in _found(ledger)}
         for name in names:
-            _check(name, known)
-        with ledger.begin() as connection:
-            for name in names:
-                registry_of.drain(connection, name)
-        _tell(names)
-        left = _wait(ledger, names, wait) if wait is not None else set(names)
+            if name not in known:
+                near = did_you_mean(name, known)
+                raise InputError(f"no worker {name}{near}; see `vibe workers list`")
+        there = [name for name in names if known[name] != "offline"]
+        if there:
+            with ledger.begin() as connection:
+                for name in there:
+                    registry_of.drain(connection, name)
+            _tell(there)
+        left = _wait(ledger, there, wait) if wait is not None else set(there)
         found = [each for each in _found(ledger) if each["worker_id"] in names]
     if as_json:
         print_json(found)
     else:
         for name in names:
-            done = "is draining" if name in left else "has ended"
-            click.echo(f"worker {name} {done}")
+            click.echo(f"worker {name} {_standing(name, left, there)}")
     if wait is not None and left:
-        note(f"{len(left)} of {len(names)} still at work after {span(wait)}")
+        who = ", ".join(sorted(left))
+        note(f"{len(left)} of {len(names)} still at work after {span(wait)}: {who}")
         raise SystemExit(1)
 
 
-def _check(name: str, known: Mapping[str, str]) -> None:
-    if name not in known:
-        raise InputError(f"no worker {name}{did_you_mean(name, known)}; see `vibe workers list`")
-    if known[name] == "offline":
-        raise InputError(f"worker {name} has ended already")
+def _standing(name: str, left: Collection[str], there: Collection[str]) -> str:
+    if name in left:
+        return "is draining"
+    return "has ended" if name in there else "has ended already"
 
 
 def _tell(names: Sequence[str]) -> None:

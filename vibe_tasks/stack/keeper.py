@@ -15,12 +15,12 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from vibe_tasks.errors import InputError
 from vibe_tasks.retry import RetryPolicy
 from vibe_tasks.stack.children import Child, Program
+from vibe_tasks.stack.fleet_worker import Kept, process_of, runs, worker_program
 from vibe_tasks.stack.supervisor import HEALTHY_AFTER, how_it_ended
 from vibe_tasks.store import fleet, leases, workers
 from vibe_tasks.store.engine import DATABASE_ERRORS, Database
@@ -31,6 +31,7 @@ from vibe_tasks.tasks.provisioners.process import (
     leave_keeper_lock,
     members,
     take_keeper_lock,
+    touch_keeper_lock,
 )
 
 LOOK = 1.0
@@ -62,27 +63,6 @@ LAST = 600.0
 log = logging.getLogger(__name__)
 
 
-@dataclass(slots=True, kw_only=True)
-class _Kept:
-    """A worker of ours.
-
-    Attributes:
-        member: As it was wanted last.
-        child: Its process; None while it waits to be started again.
-        started: When it was started last, on the keeper's clock.
-        deaths: Deaths in a row.
-        due: When to start it again.
-        told: When it was told to end; None where it was not.
-    """
-
-    member: fleet.Member
-    child: Child | None = None
-    started: float = 0.0
-    deaths: int = 0
-    due: float = 0.0
-    told: float | None = None
-
-
 class Keeper:
     """The fleet's workers of this host. Call its methods from the main thread.
 
@@ -101,7 +81,7 @@ class Keeper:
         self._logs = logs
         self._program = program
         self._clock = clock
-        self._kept: dict[str, _Kept] = {}
+        self._kept: dict[str, Kept] = {}
         self._seen = self._alone_since = self._busy_at = clock()
         self._ending: float | None = None
         self._orphaned = False
@@ -144,11 +124,34 @@ class Keeper:
     def _look(self) -> None:
         with self._ledger.read() as connection:
             found = {each.worker: each for each in members(connection) if is_here(each.worker)}
+            left = fleet.signed_off(connection, self._kept)
             holding = {name for name in self._kept if leases.held_by(connection, name)}
             others = workers.heard_at(
                 connection, processes.this_host(), name=socket.gethostname(),
                 seconds=resources.settings().lease_seconds,
             ) - set(found)  # fmt: skip
+        self._heed(others)
+        wanted = {name: each for name, each in found.items() if not each.leaving}
+        if wanted:
+            self._busy_at = self._clock()
+        again = self._want_again(found, left)
+        for name, each in list(self._kept.items()):
+            each.member = found.get(name, each.member)
+            if name in again:
+                continue
+            if each.child is None and name not in wanted:
+                del self._kept[name]
+            elif self._ending is not None or name not in found or self._is_older(each, found[name]):
+                ends = each.child is not None and left.get(name, "") == process_of(each.child)
+                self._let_go(each, holds=name in holding, ends=ends)
+        if self._ending is None:
+            for name, member in wanted.items():
+                self._have(name, member)
+        else:
+            self._take_back(found)
+
+    def _heed(self, others: Collection[str]) -> None:
+        """Whether the deployment is here, of which these other workers were heard of."""
         before, now = self._seen, self._clock()
         self._seen = now
         # While the ledger was away nobody could be heard of.
@@ -160,19 +163,6 @@ class Keeper:
         if others and self._orphaned:  # we have the lock: nobody else would start what is wanted
             log.info("the deployment is back")
             self._ending, self._orphaned = None, False
-        wanted = {name: each for name, each in found.items() if not each.leaving}
-        if wanted:
-            self._busy_at = now
-        for name, each in list(self._kept.items()):
-            if each.child is None and name not in wanted:
-                del self._kept[name]
-            elif self._ending is not None or name not in found or self._is_older(each, found[name]):
-                self._let_go(name, each, holds=name in holding)
-        if self._ending is None:
-            for name, member in wanted.items():
-                self._have(name, member)
-        else:
-            self._take_back(found)
 
     def _bury(self) -> None:
         """Note who has died. Before the look: who has left has then said so in the registry."""
@@ -181,20 +171,46 @@ class Keeper:
             if code is None or each.child is None:
                 continue
             each.child.kill()  # what it left behind would work beside its successor
-            if code == 0:
-                log.info("%s has ended", name)
+            if each.told is not None or code == 0:
+                # SIGTERM ends it at once where it has not begun to listen to that.
+                orderly = code in {0, -signal.SIGTERM}
+                log.log(logging.INFO if orderly else logging.WARNING,
+                        "%s has ended (%s)", name, how_it_ended(code))  # fmt: skip
                 del self._kept[name]
                 continue
             long = self._clock() - each.started >= HEALTHY_AFTER
             each.deaths = 1 if long else each.deaths + 1
             wait = RESTART.wait_after(each.deaths, uniform=lambda low, _high: low)
-            each.child, each.due, each.told = None, self._clock() + wait, None
+            each.child, each.due = None, self._clock() + wait
             log.warning("%s ended (%s)", name, how_it_ended(code))
+
+    def _want_again(
+        self, found: Mapping[str, fleet.Member], left: Mapping[str, str | None]
+    ) -> set[str]:
+        """Workers that died and that somebody has signed off before we started them again, or
+        before their successors have registered: they are wanted as before.
+        """
+        again: dict[str, float] = {}
+        for name, process in left.items():
+            each = self._kept[name]
+            if name in found or each.member.leaving or each.told is not None:
+                continue
+            if each.child is None:
+                again[name] = 0.0
+            # One that has signed off itself is about to end, and is not started again.
+            elif process and process_of(each.child) not in {None, process}:
+                again[name] = self._clock() - each.started
+        if not again or self._ending is not None:
+            return set()
+        with self._ledger.begin() as connection:
+            for name, age in again.items():
+                fleet.want_again(connection, name, age=age)
+        return set(again)
 
     def _have(self, name: str, member: fleet.Member) -> None:
         """See that this worker runs."""
-        each = self._kept.setdefault(name, _Kept(member=member))
-        if each.child is not None or self._clock() < each.due or _runs(member):
+        each = self._kept.setdefault(name, Kept(member=member))
+        if each.child is not None or self._clock() < each.due or runs(member):
             return
         try:
             each.child = Child(self._program(member), logs=self._logs)
@@ -205,22 +221,27 @@ class Keeper:
             each.started = self._clock()
             log.info("%s started, process %d", name, each.child.pid)
 
-    def _is_older(self, each: _Kept, member: fleet.Member) -> bool:
+    def _is_older(self, each: Kept, member: fleet.Member) -> bool:
         """Whether this process is of an earlier order: it gave no sign, was given up, and its name
         was ordered anew before we looked.
         """
         age = self._clock() - each.started
         return member.status == fleet.STARTING and age > member.age + BLINK
 
-    def _let_go(self, name: str, each: _Kept, *, holds: bool) -> None:
-        """Tell a worker that nobody wants any more to finish and end."""
+    def _let_go(self, each: Kept, *, holds: bool, ends: bool) -> None:
+        """Tell a worker that nobody wants any more to finish and end.
+
+        One that has drained and signed off does so by itself: a signal in its last moments would
+        kill it, as nobody listens any more.
+        """
         if each.child is None:
             return
         if each.told is None:
-            each.child.ask_to_end()
+            if not ends:
+                each.child.ask_to_end()
             each.told = self._clock()
         elif not holds and self._clock() - each.told > STUBBORN:
-            log.warning("%s does not end and holds nothing: killed", name)
+            log.warning("%s does not end and holds nothing: killed", each.member.worker)
             each.child.kill()
 
     def _take_back(self, found: Mapping[str, fleet.Member]) -> None:
@@ -245,31 +266,6 @@ class Keeper:
         return left
 
 
-def worker_program(member: fleet.Member) -> Program:
-    """What a worker of the fleet is run as."""
-    name = member.worker.rpartition("@")[0]
-    return Program(
-        name=member.worker,
-        argv=(
-            sys.executable, "-m", "celery", "-A", "vibe_tasks", "worker", "-n", f"{name}@%h",
-            "-Q", member.lane, "-c", str(member.slots), "--without-gossip", "--without-mingle",
-            "--loglevel", resources.settings().log_level,
-        ),
-        # What the starter has to itself; at our SIGTERM it finishes, whatever a container's does.
-        environ={**os.environ, "VIBE_WORKER_CAPACITY": str(member.slots), "VIBE_ALIVE_FILE": "",
-                 "REMAP_SIGTERM": ""},
-    )  # fmt: skip
-
-
-def _runs(member: fleet.Member) -> bool:
-    """Whether a process that an earlier keeper has started is still about."""
-    if member.process is None:
-        return False
-    if member.host is not None and member.host == processes.this_host():
-        return not processes.is_gone(processes.Identity(host=member.host, process=member.process))
-    return member.age <= resources.settings().lease_seconds
-
-
 def main(_arguments: Collection[str] = ()) -> int:
     """Keep until there is nothing to keep; the exit code."""
     held = take_keeper_lock()
@@ -287,6 +283,7 @@ def main(_arguments: Collection[str] = ()) -> int:
     log.info("keeping the fleet's workers of this host, process %d", os.getpid())
     try:
         while keeper.turn():
+            touch_keeper_lock(held)
             resources.pause(LOOK)
     finally:
         keeper.kill()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, event, func, literal_column, select
@@ -17,7 +18,7 @@ _W = worker_health.c
 _OF_LANE = Statement(
     select(
         _W.worker_id, _W.tier, _W.capacity_limit, _W.active_tasks, _W.labels, _W.host,
-        (now() - _W.last_seen).label("age"),
+        _W.functions, (now() - _W.last_seen).label("age"),
     )
     .where(_W.lane == bindparam("of", type_=_W.lane.type))
     .where(_W.status == literal_column("'online'"), _W.draining_at.is_(None))
@@ -58,11 +59,23 @@ def workers_of(connection: Connection, lane: str, *, lease: float) -> tuple[Seen
             worker=WorkerState(
                 worker_id=name, tier=tier, capacity_limit=capacity, active_tasks=active,
                 labels=frozenset(decoded(labels) or ()), host=host,
+                functions=_functions(functions),
             ),
             age=max(0.0, float(age)),
         )
-        for name, tier, capacity, active, labels, host, age in rows
+        for name, tier, capacity, active, labels, host, functions, age in rows
     )  # fmt: skip
+
+
+def _functions(stored: Any) -> frozenset[str] | None:
+    known = decoded(stored)
+    return None if known is None else _shared(tuple(known))
+
+
+@lru_cache(maxsize=64)
+def _shared(known: tuple[str, ...]) -> frozenset[str]:
+    """One set for all workers that know the same: a lane has hundreds of workers of few kinds."""
+    return frozenset(known)
 
 
 def note_written(connection: Connection) -> None:

@@ -12,7 +12,10 @@ SELECT id, name, kind, lane, plan_id, task_id, attempt AS attempts, retry_count,
 FROM jobs WHERE dead_at IS NOT NULL
 """
 
-DEMAND = """
+SILENT_WORKER = 60.0
+"""Seconds of silence after which a worker's slots are no supply."""
+
+DEMAND = f"""
 CREATE VIEW view_lane_demand AS
 SELECT lane, SUM(waiting) AS waiting, MAX(oldest_age) AS oldest_age, SUM(busy) AS busy,
        SUM(slots) AS slots
@@ -30,9 +33,10 @@ FROM (
   SELECT lane, 0, 0.0, COUNT(*), 0 FROM jobs WHERE status = 'processing' GROUP BY lane
   UNION ALL
   SELECT lane, 0, 0.0, 0, SUM(capacity_limit)
-  FROM worker_health WHERE status = 'online' AND last_seen > vibe_now() - 60.0 GROUP BY lane
+  FROM worker_health WHERE status = 'online' AND last_seen > vibe_now() - {SILENT_WORKER}
+  GROUP BY lane
 ) AS parts GROUP BY lane
-"""
+"""  # noqa: S608  a number of ours
 """What each lane asks for and has: jobs that may start now and for how many seconds the oldest may,
 those that run, and the slots of its workers. Jobs that wait for a breaker, a limit of their lane, a
 budget or their turn are no demand: more workers would not start them sooner."""

@@ -11,13 +11,14 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, and_, delete, exists, func, insert, or_, select, update
+from sqlalchemy import Connection, and_, delete, exists, func, insert, null, or_, select, update
 
 from vibe_tasks.breaker import State
 from vibe_tasks.errors import CircuitBreakerOpenError
 from vibe_tasks.jobs import JobStatus
 from vibe_tasks.store.agent_tables import breakers
 from vibe_tasks.store.engine import now
+from vibe_tasks.store.extras import SILENT_WORKER
 from vibe_tasks.store.lanes import room
 from vibe_tasks.store.schema import has_status, jobs, worker_health
 
@@ -26,7 +27,7 @@ _W, _J, _B = worker_health.c, jobs.c, breakers.c
 STARTING = "starting"
 """The status of a worker that is wanted and has not registered yet."""
 
-SILENT = 60.0
+SILENT = SILENT_WORKER
 """Seconds of silence after which a worker's slots count no longer, as in `view_lane_demand`."""
 
 _HERE = _W.status.in_((STARTING, "online", "draining"))
@@ -131,6 +132,31 @@ def refresh(connection: Connection, workers: Collection[str]) -> None:
     """These are there as ever."""
     connection.execute(
         update(worker_health).where(_W.worker_id.in_(list(workers))).values(last_seen=now())
+    )
+
+
+def signed_off(connection: Connection, workers: Collection[str]) -> dict[str, str | None]:
+    """Those of these workers that have left, or were found dead; the processes that they had."""
+    rows = connection.execute(
+        select(_W.worker_id, _W.process).where(
+            _W.worker_id.in_(list(workers)), _W.status == "offline"
+        )
+    )
+    return {row.worker_id: row.process for row in rows}
+
+
+def want_again(connection: Connection, worker: str, *, age: float) -> None:
+    """This worker, which was found dead, is wanted as before; nothing where it is known otherwise.
+
+    Args:
+        connection: A writing transaction.
+        worker: Its name.
+        age: Seconds since its next process was started.
+    """
+    connection.execute(
+        update(worker_health)
+        .where(_W.worker_id == worker, _W.status == "offline")
+        .values(status=STARTING, process=null(), started_at=null(), last_seen=now() - age)
     )
 
 

@@ -6,13 +6,14 @@ import json
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 
-from sqlalchemy import Connection, column, func, not_, select, table
+from sqlalchemy import Connection, and_, column, func, not_, select, table
 
+from vibe_tasks.jobs import JobStatus
 from vibe_tasks.scaling import Load
 from vibe_tasks.store.engine import now
 from vibe_tasks.store.fleet import obstacle
 from vibe_tasks.store.key_lines import WORKER, waits
-from vibe_tasks.store.schema import jobs, worker_health
+from vibe_tasks.store.schema import READY, has_status, jobs, worker_health
 from vibe_tasks.store.worker_line import has_required
 
 _DEMAND = table(
@@ -59,7 +60,9 @@ def startable(connection: Connection, loads: Mapping[str, Load]) -> dict[str, Lo
 def within_reach(
     connection: Connection, loads: Mapping[str, Load], labels: Collection[str]
 ) -> dict[str, Load]:
-    """These loads, without the jobs that are held for a worker with labels which this one lacks."""
+    """These loads, without the jobs that are held for a worker with labels which this one lacks;
+    those count for nothing, however long they have waited.
+    """
     busy = sorted(lane for lane, load in loads.items() if load.waiting)
     if not busy:
         return dict(loads)
@@ -70,10 +73,43 @@ def within_reach(
         .group_by(_J.lane)
     )
     found = dict(loads)
-    for row in connection.execute(beyond, {"labels": json.dumps(sorted(labels))}):
-        left = max(0, found[row.lane].waiting - row.jobs)
-        found[row.lane] = replace(found[row.lane], waiting=left)
+    given = {"labels": json.dumps(sorted(labels))}
+    left = {
+        row.lane: max(0, loads[row.lane].waiting - row.jobs)
+        for row in connection.execute(beyond, given)
+    }
+    ages = _ages_within_reach(connection, [lane for lane in left if left[lane]], given)
+    for lane, waiting in left.items():
+        age = max(0.0, ages.get(lane, 0.0))
+        found[lane] = replace(found[lane], waiting=waiting, oldest_age=age)
     return found
+
+
+def _ages_within_reach(
+    connection: Connection, lanes: Collection[str], given: Mapping[str, str]
+) -> dict[str, float]:
+    """For how long the oldest job has waited in each of these lanes, of those in reach."""
+    if not lanes:
+        return {}
+    since = (
+        (READY, _J.status_updated_at),
+        (and_(has_status(JobStatus.PENDING), _J.backoff_until <= now()), _J.backoff_until),
+        (
+            and_(waits(WORKER), _J.held_at.is_not(None), has_required(connection.dialect.name)),
+            _J.held_at,
+        ),
+    )
+    parts = [
+        select(_J.lane, func.max(now() - moment).label("age"))
+        .where(waiting, _J.lane.in_(sorted(lanes)))
+        .group_by(_J.lane)
+        for waiting, moment in since
+    ]
+    ages: dict[str, float] = {}
+    for part in parts:
+        for row in connection.execute(part, given):
+            ages[row.lane] = max(ages.get(row.lane, 0.0), float(row.age))
+    return ages
 
 
 def serving(

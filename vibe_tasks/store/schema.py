@@ -322,6 +322,7 @@ worker_health = Table(
     Column("process", Text),
     Column("version", Text),
     Column("labels", Json),
+    Column("functions", Json),
     Column("started_at", Double),
     Column("draining_at", Double),
 )

@@ -229,17 +229,19 @@ def let_go_to(connection: Connection, lane: str, labels: Collection[str]) -> Non
     _TO_CONSUMER.count(connection, {"of": lane, "labels": encoded(sorted(labels))})
 
 
-def lacks(connection: Connection, *, lease: float) -> tuple[Lack, ...]:
-    """What the jobs in the line wait for, by lane and labels.
+def lacks(connection: Connection, *, lease: float, plan_id: str | None = None) -> tuple[Lack, ...]:
+    """What the jobs in the line, or those of one plan, wait for, by lane and labels.
 
     Args:
         connection: A connection.
         lease: Seconds of silence after which a worker is not there.
+        plan_id: The plan; None: all jobs.
     """
     grouped: dict[tuple[str, tuple[str, ...]], int] = {}
     wanted = cast(_J.required, Text)
+    of = _WAITS if plan_id is None else and_(_WAITS, _J.plan_id == plan_id)
     rows = connection.execute(
-        select(_J.lane, wanted, func.count()).where(_WAITS).group_by(_J.lane, wanted)
+        select(_J.lane, wanted, func.count()).where(of).group_by(_J.lane, wanted)
     )
     for lane, required, number in rows:
         key = (lane, tuple(sorted(_names(required))))

@@ -6,7 +6,19 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, and_, case, delete, func, insert, null, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    and_,
+    case,
+    delete,
+    func,
+    insert,
+    null,
+    or_,
+    select,
+    update,
+)
 
 from vibe_tasks.store.candidates import note_written
 from vibe_tasks.store.engine import now
@@ -17,6 +29,9 @@ _W = worker_health.c
 
 FORGOTTEN = 86_400.0
 """Seconds after which a worker that is gone is no longer listed."""
+SHARED = " | "
+"""Between the processes of workers that have one name."""
+
 _LIVE = _W.status.in_(("online", "draining"))
 _ONLINE = (
     select(
@@ -39,7 +54,7 @@ class Registered:
         worker: Its name.
         host: Where process ids have one meaning; None where it is not known.
         process: Its main process, told from all others of that host; without a host, any text
-            that no other start has. None where two workers that live have this name.
+            that no other start has, or those of all workers that live under this name.
         age: Seconds since it was last heard of.
     """
 
@@ -58,11 +73,22 @@ def register(
     capacity: int,
     version: str | None = None,
     labels: Collection[str] = (),
+    functions: Collection[str] | None = None,
 ) -> None:
     """Write this worker's rows, one for each lane, in place of what its name had: who drains and
     starts again is online.
 
     Workers that were not heard of for `FORGOTTEN` are removed: pods have a new name each time.
+
+    Args:
+        connection: A writing transaction.
+        registered: The worker.
+        lanes: What it serves.
+        tier: Its tier.
+        capacity: Jobs that it takes at once.
+        version: Of this package.
+        labels: What it has that a job may ask for.
+        functions: The functions that it knows; None where that is not known.
     """
     note_written(connection)
     connection.execute(
@@ -73,7 +99,8 @@ def register(
     rows = [
         {"worker_id": registered.worker, "lane": lane, "tier": tier, "active_tasks": 0,
          "capacity_limit": capacity, "status": "online", "host": registered.host,
-         "process": registered.process, "version": version, "labels": sorted(labels)}
+         "process": registered.process, "version": version, "labels": sorted(labels),
+         "functions": None if functions is None else sorted(functions)}
         for lane in lanes
     ]  # fmt: skip
     if rows:
@@ -100,8 +127,8 @@ def beat(
         labels: What it has, where that may have changed.
         draining: It was told to drain in another way than through its row.
         process: The process that it has registered. Where another one has registered under its
-            name since, the name stands for none from now on: that one is gone does not mean that
-            both are.
+            name since, the name stands for all of them, and for no host, from now on: that one is
+            gone does not mean that all are.
     """
     note_written(connection)
     values: dict[str, Any] = {"active_tasks": active, "last_seen": now()}
@@ -114,7 +141,12 @@ def beat(
     if labels is not None:
         values["labels"] = sorted(labels)
     if process is not None:
-        values["process"] = case((_W.process == process, _W.process), else_=null())
+        values["host"] = case((_W.process == process, _W.host), else_=null())
+        values["process"] = case(
+            (or_(_W.process == process, and_(_LIVE, _shared_by(process))), _W.process),
+            (and_(_LIVE, _W.process.is_not(None)), _W.process + SHARED + process),
+            else_=process,
+        )
     mine = update(worker_health).where(_W.worker_id == worker)
     if process is not None:  # a beat that comes late, after `sign_off`, changes nothing
         mine = mine.where(or_(_LIVE, _W.process.is_distinct_from(process)))
@@ -151,9 +183,23 @@ def forget(connection: Connection, worker: str) -> None:
 def sign_off(connection: Connection, registered: Registered) -> bool:
     """This very worker has stopped; whether its name stood for it alone, and online."""
     note_written(connection)
-    mine = _W.process == registered.process if registered.process else _W.host.is_(None)
-    left = _LEFT.where(_W.worker_id == registered.worker, _LIVE, mine)
-    return connection.execute(left).rowcount > 0
+    process, named = registered.process, _W.worker_id == registered.worker
+    mine = _W.process == process if process else _W.host.is_(None)
+    if connection.execute(_LEFT.where(named, _LIVE, mine)).rowcount > 0:
+        return True
+    if process:
+        both = and_(named, _LIVE, _shared_by(process))
+        sharing = select(_W.lane, _W.process).where(both).order_by(_W.lane).with_for_update()
+        for lane, text in connection.execute(sharing).all():
+            others = SHARED.join(each for each in text.split(SHARED) if each != process)
+            connection.execute(update(worker_health).where(both, _W.lane == lane)
+                               .values(process=others))  # fmt: skip
+    return False
+
+
+def _shared_by(process: str) -> ColumnElement[bool]:
+    """That this process is one of several of a name."""
+    return (SHARED + _W.process + SHARED).contains(SHARED + process + SHARED, autoescape=True)
 
 
 def registered_as(connection: Connection, worker: str) -> Registered | None:
@@ -216,8 +262,10 @@ def overdue(connection: Connection, lanes: Iterable[str], *, seconds: float) -> 
 
 
 def list_workers(connection: Connection) -> tuple[dict[str, Any], ...]:
-    """All rows of the registry, by worker and lane; `age` is seconds since the last beat."""
-    statement = select(worker_health, (now() - _W.last_seen).label("age")).order_by(
-        _W.worker_id, _W.lane
-    )
+    """All rows of the registry, by worker and lane; `age` is seconds since the last beat.
+
+    Without the functions that they know, which may be hundreds.
+    """
+    shown = [column for column in _W if column is not _W.functions]
+    statement = select(*shown, (now() - _W.last_seen).label("age")).order_by(_W.worker_id, _W.lane)
     return tuple(dict(row) for row in connection.execute(statement).mappings())

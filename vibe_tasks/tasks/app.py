@@ -7,8 +7,12 @@ results come from the ledger.
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 from celery import Celery
 
+from vibe_tasks.errors import SettingsError
 from vibe_tasks.jobs import LANES
 from vibe_tasks.tasks import queues, resources, steps, task_routes
 from vibe_tasks.tasks.schedule import schedule_of, shared_beat
@@ -92,5 +96,24 @@ def make_app() -> Celery:
     return made
 
 
-app = make_app()
+def made_for_this_program() -> Celery:
+    """The application; wrong settings end Celery's programs, and our workers, with one line.
+
+    Celery would print a traceback around it. Others, which import us, get the error itself.
+
+    Raises:
+        SettingsError: A setting is unknown or wrong.
+    """
+    try:
+        return make_app()
+    except SettingsError as error:
+        main = getattr(sys.modules["__main__"], "__spec__", None)
+        program = main.name if main else Path(sys.argv[0]).name  # of `python -m`, or a script
+        if program != "celery" and not program.startswith(("celery.", "vibe_tasks.tasks.")):
+            raise
+        sys.stderr.write(f"vibe: {error}\n")
+        raise SystemExit(2) from error
+
+
+app = made_for_this_program()
 """The application; workers, beat and Flower find it as `vibe_tasks.app`."""

@@ -12,7 +12,13 @@ from vibe_tasks.priority import parse_priority
 from vibe_tasks.tasks import resources
 from vibe_tasks.tasks.app import app
 from vibe_tasks.tasks.keys import KeyPattern
-from vibe_tasks.tasks.options import deadline_of, key_of, labels_of, required_of
+from vibe_tasks.tasks.options import (
+    check_decorator,
+    deadline_of,
+    key_of,
+    labels_of,
+    required_of,
+)
 from vibe_tasks.tasks.queues import check_lane, lane_queue
 from vibe_tasks.tasks.task import LedgerTask
 
@@ -67,14 +73,15 @@ def job(
         concurrency_key: One job with this key runs at a time, on all hosts together. `{name}`
             stands for the argument of that name: `repo-{repo}`.
         labels: Points that a worker with this label is worth more to its jobs.
-        required: Labels that a worker must have to run its jobs.
+        required: Labels that a worker must have to run its jobs; one alone may be a text.
         celery_options: Anything else that `app.task` takes (`name`, `bind`, …).
 
     Raises:
-        InputError: A value is out of its bounds.
+        InputError: A value is out of its bounds, or a name is a near miss of one of ours.
     """
     if function is not None:
         return job()(function)
+    check_decorator(celery_options, celery_options.get("base", LedgerTask))
     if not 1 <= effort <= 5:
         raise InputError(f"effort must be from 1 to 5, got {effort}")
     if max_retries is not None and max_retries < 1:

@@ -21,6 +21,19 @@ OURS = (
     "required", "time_limit", "unique_key",
 )  # fmt: skip
 
+OF_A_JOB = (
+    "concurrency_key", "effort", "expires", "labels", "lane", "max_retries", "priority", "required",
+    "retry_base", "time_limit",
+)  # fmt: skip
+"""What `@job` takes beside Celery's options."""
+
+CELERYS = frozenset({
+    "autoretry_for", "base", "bind", "dont_autoretry_for", "filter", "lazy", "name", "pydantic",
+    "pydantic_context", "pydantic_dump_kwargs", "pydantic_strict", "retry_backoff",
+    "retry_backoff_max", "retry_jitter", "retry_kwargs", "shared",
+})  # fmt: skip
+"""What Celery's `app.task` takes that is no attribute of a task."""
+
 CANVAS = {
     "link": "callbacks",
     "link_error": "errbacks",
@@ -54,6 +67,30 @@ def check_options(options: Mapping[str, Any]) -> None:
         harmless = value is None or (name, value) == ("serializer", "json")
         if not known and not harmless:
             raise InputError(f"a job has no option {name}{did_you_mean(name, OURS)}")
+
+
+def check_decorator(options: Mapping[str, Any], base: type) -> None:
+    """Refuse what was most likely meant to be an option of `@job`, or belongs to a call.
+
+    Celery makes an attribute of the task of whatever it does not know; names that are far from ours
+    may stay such attributes.
+
+    Args:
+        options: Those that `@job` hands on to Celery.
+        base: The task's class, whose attributes they may set.
+
+    Raises:
+        InputError: There is one.
+    """
+    for name in options:
+        if name in CELERYS or hasattr(base, name):
+            continue
+        if name == "queue":
+            raise InputError("@job has no option queue, did you mean 'lane'?")
+        if name in OURS:
+            raise InputError(f"@job has no option {name}: it is one of a call, `apply_async`")
+        if near := did_you_mean(name, OF_A_JOB):
+            raise InputError(f"@job has no option {name}{near}")
 
 
 def canvas_of(options: Mapping[str, Any]) -> dict[str, Any] | None:

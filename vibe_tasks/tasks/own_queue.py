@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from vibe_tasks.tasks.queues import OWN, lane_queue, own_queue
+from vibe_tasks.lane_name import OWN
+from vibe_tasks.tasks.queues import lane_queue, own_queue
 
 __all__ = ["OWN", "lanes_of", "own_queue", "select"]
 

@@ -7,7 +7,6 @@ messages (two round trips for each) is not paid for.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,15 +16,11 @@ from kombu.transport.redis import Channel
 from redis.exceptions import RedisError
 
 from vibe_tasks.errors import InputError
+from vibe_tasks.lane_name import OWN, why_no_lane
 from vibe_tasks.priority import Priority
 
 BROKER_ERRORS = (KombuError, OperationalError, RedisError, OSError)
 """What a broker that is away, full or read-only raises through kombu."""
-
-LANE_NAME = re.compile(r"[A-Za-z0-9._@-]+")
-
-OWN = "worker."
-"""What the names of workers' own queues begin with, and no lane's does."""
 
 PRIORITY_STEPS = [int(priority) for priority in Priority]
 """A list in the broker for each of our levels. On Redis a lower number is sooner, as ours."""
@@ -42,13 +37,11 @@ def check_lane(lane: object) -> str:
     """The name, where it can be a lane's.
 
     Raises:
-        InputError: It cannot: a worker's `-Q` could not name it, or the broker's lists would mix.
+        InputError: It cannot.
     """
-    if not isinstance(lane, str) or not LANE_NAME.fullmatch(lane):
-        raise InputError(f"lane must be of letters, digits and . _ - @, got {lane!r}")
-    if lane.startswith(OWN):
-        raise InputError(f"no lane begins with {OWN!r}, as workers' own queues do: got {lane!r}")
-    return lane
+    if why := why_no_lane(lane):
+        raise InputError(why)
+    return str(lane)
 
 
 def own_queue(worker_id: str) -> str:

@@ -25,8 +25,8 @@ from vibe_tasks.routing import (
     Decision,
     Wish,
     WorkerState,
+    able,
     choose,
-    fits,
     preference,
 )
 from vibe_tasks.store.candidates import Seen, watch_written, workers_of
@@ -154,7 +154,7 @@ class Router:
         decision = choose(states, wish, self._weights, draw=job.id)
         if not (wish.labels or wish.required or wish.effort >= self._weights.hard):
             return decision, []
-        full = [each for each in states if each.free <= 0 and fits(each, wish)]
+        full = [each for each in able(states, wish) if each.free <= 0]
         if not full:
             return decision, []
         least = 0.0
@@ -205,7 +205,10 @@ class Router:
 
 def wish_of(job: Publication) -> Wish:
     """What a job says about its worker."""
-    return Wish(effort=job.effort, priority=job.priority, labels=job.labels, required=job.required)
+    return Wish(
+        effort=job.effort, priority=job.priority, labels=job.labels, required=job.required,
+        function=job.name,
+    )  # fmt: skip
 
 
 def _as_route(job: Publication, decision: Decision) -> Route:

@@ -9,6 +9,7 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from importlib import metadata
 from typing import Any
 from uuid import uuid4
@@ -17,7 +18,7 @@ from billiard import pool as billiard_pool
 from billiard.process import current_process
 from celery import bootsteps, signals
 
-from vibe_tasks.errors import InputError
+from vibe_tasks.errors import InputError, UnavailableError
 from vibe_tasks.flow import attempts
 from vibe_tasks.store import leases, workers
 from vibe_tasks.store.engine import DATABASE_ERRORS
@@ -28,12 +29,14 @@ from vibe_tasks.tasks import (
     own_queue,
     processes,
     publisher,
+    quiet,
     remote,
     resources,
     scaling_commands,
     subscriptions,
     unknown,
 )
+from vibe_tasks.tasks.broker_probe import probe
 from vibe_tasks.tasks.giving_back import OwnQueueStep, kept
 from vibe_tasks.tasks.heartbeat import Heartbeat
 from vibe_tasks.tasks.labels import worker_labels
@@ -77,6 +80,7 @@ class LedgerStep(bootsteps.StartStopStep):
         # which the pool's processes then share with us for longer.
         gc.freeze()
         try:
+            check_bounds(getattr(parent, "autoscale", None))
             resources.ledger()
         except InputError as error:
             sys.stderr.write(f"vibe: {error}\n")
@@ -86,6 +90,7 @@ class LedgerStep(bootsteps.StartStopStep):
         """Register the worker and begin to renew its leases."""
         own_queue.select(parent.app, parent.hostname)
         lanes = own_queue.lanes_of(parent.app)
+        warn_of_no_stack()
         self._heartbeat = Heartbeat(parent, register(parent, lanes))
         subscriptions.renew(parent.app, lanes)
         self._heartbeat.start()
@@ -124,6 +129,30 @@ class LedgerStep(bootsteps.StartStopStep):
         kept.end()
 
 
+def check_bounds(autoscale: Sequence[int] | None) -> None:
+    """Refuse what `--autoscale` cannot mean; Celery has sorted the two.
+
+    Raises:
+        InputError: A bound is below zero.
+    """
+    if autoscale and min(autoscale) < 0:
+        most, least = autoscale
+        raise InputError(f"--autoscale: MAX,MIN must be 0 or more, got {most} and {least}")
+
+
+def warn_of_no_stack() -> None:
+    """Say why a worker finds no broker, where none is named and no stack runs; it tries on."""
+    if resources.settings().broker_url:
+        return
+    try:
+        probe(resources.broker_url())
+    except UnavailableError:
+        log.warning(
+            "no stack runs in %s: run `vibe up` there, or set VIBE_BROKER_URL; "
+            "until then this worker tries again and again", resources.home(),
+        )  # fmt: skip
+
+
 def register(worker: Any, lanes: list[str]) -> workers.Registered:
     """Put a Celery worker into the registry; as what.
 
@@ -150,7 +179,7 @@ def register(worker: Any, lanes: list[str]) -> workers.Registered:
         workers.register(
             connection, registered, lanes, tier=settings.worker_tier,
             capacity=capacity_of(worker), version=_version(),
-            labels=worker_labels(),
+            labels=worker_labels(), functions=unknown.known(worker.app),
         )  # fmt: skip
     if shared:
         log.warning("another worker is called %s: give each a name of its own with -n", name)
@@ -196,6 +225,7 @@ def install(app: Any) -> None:
     app.steps["consumer"].add(ReceptionStep)
     app.steps["consumer"].add(OwnQueueStep)
     app.steps["consumer"].add(LimitStep)
+    quiet.install()
     remote.install()
     drain.install()
     scaling_commands.install()

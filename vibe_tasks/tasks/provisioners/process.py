@@ -189,6 +189,14 @@ def take_keeper_lock() -> int | None:
         raise ProvisionerError(f"cannot lock {path}: {error.strerror}") from error
 
 
+def touch_keeper_lock(held: int) -> None:
+    """Let the file look young: what is old in the temporary folder is removed by many systems, and
+    another keeper would find no lock.
+    """
+    with suppress(OSError):
+        os.utime(held)
+
+
 def leave_keeper_lock(held: int) -> None:
     """Let another process have the lock. The file goes first, while nobody else can have it."""
     with suppress(FileNotFoundError):

@@ -13,6 +13,7 @@ depends_on = None
 JSON_VALUE = sa.JSON().with_variant(sa.Text(), "sqlite")
 
 JOB_COLUMNS = ("required", "labels", "routing")
+WORKER_LISTS = ("labels", "functions")
 WORKER_TIMES = ("started_at", "draining_at")
 HELD_FOR_WORKER = "status = 'pending' AND held_for = 'worker'"
 BLOCKED = sa.text("status = 'blocked'")
@@ -35,7 +36,8 @@ FROM (
   SELECT lane, 0, 0.0, COUNT(*), 0 FROM jobs WHERE status = 'processing' GROUP BY lane
   UNION ALL
   SELECT lane, 0, 0.0, 0, SUM(capacity_limit)
-  FROM worker_health WHERE status = 'online' AND last_seen > vibe_now() - 60.0 GROUP BY lane
+  FROM worker_health WHERE status = 'online' AND last_seen > vibe_now() - 60.0
+  GROUP BY lane
 ) AS parts GROUP BY lane
 """
 
@@ -43,7 +45,8 @@ FROM (
 def upgrade() -> None:
     for name in JOB_COLUMNS:
         op.add_column("jobs", sa.Column(name, JSON_VALUE, nullable=True))
-    op.add_column("worker_health", sa.Column("labels", JSON_VALUE, nullable=True))
+    for name in WORKER_LISTS:
+        op.add_column("worker_health", sa.Column(name, JSON_VALUE, nullable=True))
     for name in WORKER_TIMES:
         op.add_column("worker_health", sa.Column(name, sa.Double(), nullable=True))
     op.create_index(
@@ -100,7 +103,7 @@ def downgrade() -> None:
         op.drop_index(name, "jobs")
     # What waited for a worker with its labels may run anywhere again.
     op.execute("UPDATE jobs SET held_for = NULL, held_at = NULL WHERE held_for = 'worker'")
-    for name in (*WORKER_TIMES, "labels"):
+    for name in (*WORKER_TIMES, *WORKER_LISTS):
         op.drop_column("worker_health", name)
     for name in JOB_COLUMNS:
         op.drop_column("jobs", name)

@@ -18,6 +18,7 @@ import pytest
 
 from tests.acceptance.plan_folder import branch_files, branches, make_plan, outcomes
 from tests.acceptance.vibe_command import ROOT, Vibe
+from tests.long import long
 from tests.processes import unmeasured, until
 from vibe_tasks.jobs import LANES
 from vibe_tasks.stack.embedded import EmbeddedStack
@@ -150,6 +151,7 @@ def test_a_killed_run_goes_on_and_counts_no_failure(vibe: Vibe, tmp_path: Path) 
     assert list((vibe.home / "worktrees").iterdir()) == []
 
 
+@long
 def test_a_plan_that_waits_for_approval_says_how_to_give_it(vibe: Vibe) -> None:
     """Said once; `vibe plans approve` in another process lets the run complete."""
     plan = make_plan(vibe.folder, [{"id": "a", "prompt": WRITES}], deploy={"approval": "manual"})

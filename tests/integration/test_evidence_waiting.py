@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from tests.cluster import Cluster, ready, running_cluster
+from tests.long import long
 from tests.processes import descendants, until
 from vibe_tasks.stack.children import Child
 
@@ -72,6 +73,7 @@ def test_ten_thousand_countdowns_wait_in_the_ledger(cluster: Cluster, tmp_path: 
     dispatcher.terminate(10)
 
 
+@long
 def test_an_urgent_job_behind_ten_thousand_is_next(cluster: Cluster, tmp_path: Path) -> None:
     """The one process is busy, ten thousand messages wait in the broker, then the urgent one."""
     log, gate = tmp_path / "log", tmp_path / "gate"

@@ -10,6 +10,7 @@ import pytest
 from tests.cluster import Cluster, ready, running_cluster, said
 from tests.half_open import door_to
 from tests.ledgers import new_job, submit
+from tests.long import long
 from tests.processes import until
 
 SETTINGS = {"VIBE_LEASE_SECONDS": "2", "VIBE_DEAF_SECONDS": "4"}
@@ -72,6 +73,7 @@ def test_a_broker_that_hangs_costs_no_lease(cluster: Cluster, tmp_path: Path) ->
     assert cluster.row(held.id)["attempt"] == 1
 
 
+@long
 def test_without_the_watchdog_it_stays_deaf(cluster: Cluster) -> None:
     """What the test above shows is the watchdog's work, and not Celery's."""
     add = cluster.jobs.add

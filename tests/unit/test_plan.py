@@ -267,7 +267,7 @@ def graphs(draw, *, acyclic: bool) -> dict[str, list[str]]:
 
 
 @given(graphs(acyclic=True))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_order_puts_every_task_after_its_needs(graph):
     """For any graph without cycles, order() is a topological order of all the tasks."""
     done: set[str] = set()
@@ -278,7 +278,7 @@ def test_order_puts_every_task_after_its_needs(graph):
 
 
 @given(graphs(acyclic=False))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_any_cycle_is_named(graph):
     """A plan is refused exactly when it has a cycle, and the message shows a real one."""
     text = plan_text(graph)
@@ -304,7 +304,7 @@ def refused_or_read(text: str) -> None:
 
 
 @given(st.text())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_any_text_is_read_or_refused(text):
     """No text whatever makes the reader fail in another way."""
     refused_or_read(text)
@@ -313,14 +313,14 @@ def test_any_text_is_read_or_refused(text):
 @given(
     st.lists(st.sampled_from([*"[]{}:,-&*?!|>'\"%@`#~\n\t <", "a: ", "- ", "<<: ", "*a", "&a "]))
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_any_heap_of_yaml_signs_is_read_or_refused(parts):
     """Nor does any heap of YAML's own signs."""
     refused_or_read("".join(parts))
 
 
 @given(st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_any_changed_plan_is_read_or_refused(data):
     """Nor does a sound plan in which some pieces were cut out, doubled or put elsewhere."""
     text = EXAMPLE
@@ -345,7 +345,7 @@ JSON = st.recursive(
 
 
 @given(st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_any_value_in_any_place_is_read_or_refused(data):
     """Nor does a plan in which one value is something else, key by key."""
     values = plan_of(EXAMPLE).model_dump(mode="json", exclude_none=True)

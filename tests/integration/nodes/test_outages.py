@@ -7,6 +7,7 @@ from pathlib import Path
 from pytest_celery import CeleryTestSetup, CeleryTestWorker
 
 from tests.cluster import Cluster
+from tests.long import long
 from tests.processes import until
 
 
@@ -63,6 +64,7 @@ def test_jobs_of_a_cluster_without_workers_wait_for_one(
     assert completions(deployment, result.id) == completions(deployment, later.id) == 1
 
 
+@long
 def test_a_broker_that_comes_back_empty_costs_no_job(
     celery_setup: CeleryTestSetup, deployment: Cluster, tmp_path: Path
 ) -> None:

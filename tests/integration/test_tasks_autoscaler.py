@@ -33,7 +33,7 @@ SCALED = {
 @pytest.fixture(scope="module", params=databases("sqlite"))
 def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """A cluster with a dispatcher."""
-    with running_cluster(request, request.param) as made:
+    with running_cluster(request, request.param, measured=True) as made:
         made.dispatcher()
         yield made
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from vibe_tasks.fleet import FleetLane
@@ -86,3 +88,16 @@ class Host:
 def is_gone(pid: int) -> bool:
     found = processes.identity_of(pid)
     return found is None or processes.is_gone(found)
+
+
+@contextmanager
+def deployed_host(folder: Path) -> Iterator[Host]:
+    """A host with a deployment; what its keepers run ends with it."""
+    made = Host(folder)
+    made.deploy()
+    try:
+        yield made
+    finally:
+        for each in made.keepers:
+            each.kill()
+        made.ledger.close()

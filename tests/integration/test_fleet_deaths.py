@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fleet_host import ONE, Host, is_gone
+from tests.fleet_host import ONE, Host, deployed_host, is_gone
 from tests.processes import until
 from vibe_tasks.store import fleet
 from vibe_tasks.tasks.provisioners import process
@@ -17,12 +17,8 @@ from vibe_tasks.tasks.provisioners import process
 
 @pytest.fixture
 def host(tmp_path: Path) -> Iterator[Host]:
-    made = Host(tmp_path)
-    made.deploy()
-    yield made
-    for each in made.keepers:
-        each.kill()
-    made.ledger.close()
+    with deployed_host(tmp_path) as made:
+        yield made
 
 
 def test_one_that_dies_is_replaced_later_each_time(host: Host):

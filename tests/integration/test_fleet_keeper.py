@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fleet_host import CODE, DEAF, HOST, ONE, TWO, Host, is_gone
+from tests.fleet_host import CODE, DEAF, HOST, ONE, TWO, Host, deployed_host, is_gone
 from tests.ledgers import claim, new_job, submit
 from tests.processes import until
 from vibe_tasks.fleet import FleetLane
@@ -23,12 +23,8 @@ from vibe_tasks.tasks.provisioners.provisioner import Order
 
 @pytest.fixture
 def host(tmp_path: Path) -> Iterator[Host]:
-    made = Host(tmp_path)
-    made.deploy()
-    yield made
-    for each in made.keepers:
-        each.kill()
-    made.ledger.close()
+    with deployed_host(tmp_path) as made:
+        yield made
 
 
 def test_what_is_wanted_runs_once_and_what_is_not_ends(host: Host):

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from tests.homes import own_home
 from tests.plan_jobs import prepared
 from vibe_tasks.cli.main import cli
 from vibe_tasks.escalation import WEBHOOK
@@ -18,21 +19,13 @@ from vibe_tasks.store.engine import Database
 from vibe_tasks.store.event_handlers import Subscription
 from vibe_tasks.tasks import resources
 
-CACHES = (resources.settings_with_sources, resources.database, resources.ledger)
-
 
 @pytest.fixture
 def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
     """The ledger of a home of its own."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("VIBE_HOME", str(tmp_path / "home"))
-    for cache in CACHES:
-        cache.cache_clear()
-    opened = resources.ledger()
-    yield opened
-    opened.close()
-    for cache in CACHES:
-        cache.cache_clear()
+    with own_home(tmp_path, monkeypatch):
+        opened = resources.ledger()
+        yield opened
 
 
 def vibe(*arguments: str) -> Result:

@@ -10,30 +10,23 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from tests.homes import own_home
 from tests.ledgers import new_job, submit
 from vibe_tasks.cli.main import cli
 from vibe_tasks.store import held, jobs, lanes, workers
 from vibe_tasks.store.engine import Database
 from vibe_tasks.tasks import resources
 
-CACHES = (resources.settings_with_sources, resources.database, resources.ledger)
-
 
 @pytest.fixture
 def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
     """A ledger with a senior and two other workers of lane `code`, one of them full."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("VIBE_HOME", str(tmp_path / "home"))
-    for cache in CACHES:
-        cache.cache_clear()
-    opened = resources.ledger()
-    register(opened, "old@h", tier="senior", capacity=1, labels=["gpu"])
-    register(opened, "w@h", tier="standard", capacity=4)
-    register(opened, "full@h", tier="standard", capacity=2, active=2, labels=["gpu"])
-    yield opened
-    opened.close()
-    for cache in CACHES:
-        cache.cache_clear()
+    with own_home(tmp_path, monkeypatch):
+        opened = resources.ledger()
+        register(opened, "old@h", tier="senior", capacity=1, labels=["gpu"])
+        register(opened, "w@h", tier="standard", capacity=4)
+        register(opened, "full@h", tier="standard", capacity=2, active=2, labels=["gpu"])
+        yield opened
 
 
 def register(ledger: Database, name: str, *, active: int = 0, **values: Any) -> None:

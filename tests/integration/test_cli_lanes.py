@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from tests.homes import own_home
 from tests.ledgers import new_job, submit
 from vibe_tasks.cli.main import cli
 from vibe_tasks.store import jobs, lanes, workers
@@ -17,24 +18,16 @@ from vibe_tasks.store.engine import Database
 from vibe_tasks.store.workers import Registered
 from vibe_tasks.tasks import resources
 
-CACHES = (resources.settings_with_sources, resources.database, resources.ledger)
-
 
 @pytest.fixture
 def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
     """The ledger of a home of its own, where one worker serves the lane `code`."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("VIBE_HOME", str(tmp_path / "home"))
-    for cache in CACHES:
-        cache.cache_clear()
-    opened = resources.ledger()
-    with opened.begin() as connection:
-        known = Registered(worker="w", host=None, process=None)
-        workers.register(connection, known, ["code"], tier="standard", capacity=1)
-    yield opened
-    opened.close()
-    for cache in CACHES:
-        cache.cache_clear()
+    with own_home(tmp_path, monkeypatch):
+        opened = resources.ledger()
+        with opened.begin() as connection:
+            known = Registered(worker="w", host=None, process=None)
+            workers.register(connection, known, ["code"], tier="standard", capacity=1)
+        yield opened
 
 
 def vibe(*arguments: str) -> Result:

@@ -13,7 +13,7 @@ from sqlalchemy import BigInteger, Connection, cast, insert, select
 from vibe_tasks.events import Event, happened_at
 from vibe_tasks.store.engine import now
 from vibe_tasks.store.event_handlers import call_handlers
-from vibe_tasks.store.schema import events
+from vibe_tasks.store.event_tables import events
 
 SOURCE = "vibe_tasks"
 """`source_app` of the project's own events."""

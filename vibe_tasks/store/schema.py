@@ -151,6 +151,8 @@ jobs = Table(
     Column("labels", Json),
     # Why the message of the latest attempt went where it went.
     Column("routing", Json),
+    # W3C trace context of whoever asked for it; the jobs of a task share one.
+    Column("trace", Text),
     Column("plan_id", Text),
     Column("task_id", Text),
     Column("round", Integer, nullable=False),
@@ -367,20 +369,3 @@ chord_results = Table(
     Column("member_id", Text, primary_key=True),
     Column("result", Json),
 )
-
-events = Table(
-    "events",
-    metadata,
-    Column("id", Sequence, primary_key=True, autoincrement=True),
-    Column("source_app", Text, nullable=False),
-    Column("session_id", Text, nullable=False),
-    Column("hook_event_type", Text, nullable=False),
-    Column("payload", Json, nullable=False),
-    Column("chat", Json),
-    Column("summary", Text),
-    Column("model_name", Text),
-    Column("timestamp", BigInteger, nullable=False),
-    # A client resumes after the last id it saw: an id must never come back.
-    sqlite_autoincrement=True,
-)
-Index("idx_events_session", events.c.session_id, events.c.id)

@@ -124,7 +124,8 @@ def main() -> None:
         os.environ.update(environment(place, url, VIBE_IMPORTS="", VIBE_LEASE_SECONDS="3600"))
         # Read when they are imported: the settings, and with them the ledger and the broker.
         from vibe_tasks import job  # noqa: PLC0415
-        from vibe_tasks.tasks import resources, router  # noqa: PLC0415
+        from vibe_tasks.tasks import resources  # noqa: PLC0415
+        from vibe_tasks.tasks.routing import router  # noqa: PLC0415
 
         @job(name="bench.routed")
         def routed(number: int) -> int:

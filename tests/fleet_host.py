@@ -14,8 +14,8 @@ from vibe_tasks.stack.keeper import Keeper
 from vibe_tasks.store import fleet, version, workers
 from vibe_tasks.store.engine import Database, open_database
 from vibe_tasks.tasks import processes
-from vibe_tasks.tasks.provisioners.process import Process
-from vibe_tasks.tasks.provisioners.provisioner import Order
+from vibe_tasks.tasks.fleet.provisioners.process import Process
+from vibe_tasks.tasks.fleet.provisioners.provisioner import Order
 
 HOST = socket.gethostname()
 CODE = FleetLane(lane="code", provisioner="process", least=0, most=5, slots=2)

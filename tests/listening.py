@@ -28,7 +28,7 @@ def listening(cluster: Cluster, *, poll: float = NEVER) -> Iterator[Any]:
 def feed(cluster: Cluster, wakeups: Any, *lanes: str) -> Iterator[list[Any]]:
     """A list into which the notifications of these lanes are put as they come."""
     seen: list[Any] = []
-    with cluster.module("feed").Feed(wakeups, seen.append, lanes):
+    with cluster.module("consumers.feed").Feed(wakeups, seen.append, lanes):
         yield seen
 
 

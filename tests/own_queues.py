@@ -21,7 +21,7 @@ def name_of(worker: Child) -> str:
 @contextmanager
 def believing_in(cluster: Cluster, worker: Child) -> Iterator[None]:
     """This process sends all to the own queue of this worker, however full that one is."""
-    router = cluster.module("router")
+    router = cluster.module("routing.router")
     route = router.Route(
         queue=cluster.module("queues").own_queue(name_of(worker)),
         header={"choice": name_of(worker), "why": "it is believed in"},

@@ -15,7 +15,7 @@ import pytest
 from tests.cluster import Cluster, running_cluster
 from tests.processes import ended_by_id, runs, until
 from vibe_tasks.store import fleet
-from vibe_tasks.tasks.provisioners.process import LOG
+from vibe_tasks.tasks.fleet.provisioners.process import LOG
 
 SCALED = {
     "VIBE_FLEET": "code=process:0:2",
@@ -45,7 +45,8 @@ def members(cluster: Cluster) -> tuple[fleet.Member, ...]:
 def keeper(cluster: Cluster) -> psutil.Process | None:
     """The keeper of this host, as its lock names it; None where none runs."""
     try:
-        text = cluster.module("provisioners.process").keeper_lock().read_text(encoding="utf-8")
+        keeper_lock = cluster.module("fleet.provisioners.process").keeper_lock
+        text = keeper_lock().read_text(encoding="utf-8")
         found = psutil.Process(int(text))
         mine = "vibe_tasks.stack.keeper" in " ".join(found.cmdline())
     except (OSError, ValueError, psutil.Error):

@@ -11,7 +11,7 @@ from vibe_tasks.settings import Settings
 from vibe_tasks.store import version
 from vibe_tasks.store.engine import Database, open_database
 from vibe_tasks.store.workers import list_workers
-from vibe_tasks.tasks.fleet import check
+from vibe_tasks.tasks.fleet.check import check
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 from tests.fleet_host import ONE, Host, deployed_host, is_gone
 from tests.processes import until
 from vibe_tasks.store import fleet
-from vibe_tasks.tasks.provisioners import process
+from vibe_tasks.tasks.fleet.provisioners import process
 
 
 @pytest.fixture

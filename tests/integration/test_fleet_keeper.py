@@ -17,8 +17,8 @@ from vibe_tasks.fleet import FleetLane
 from vibe_tasks.stack.fleet_worker import worker_program
 from vibe_tasks.stack.keeper import BLIND, BLINK, IDLE, ORPHANED, STUBBORN
 from vibe_tasks.store import fleet, workers
-from vibe_tasks.tasks.provisioners import process
-from vibe_tasks.tasks.provisioners.provisioner import Order
+from vibe_tasks.tasks.fleet.provisioners import process
+from vibe_tasks.tasks.fleet.provisioners.provisioner import Order
 
 
 @pytest.fixture

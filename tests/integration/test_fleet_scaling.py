@@ -18,8 +18,8 @@ from vibe_tasks.settings import Settings
 from vibe_tasks.store import breakers, events, fleet, jobs, lanes, scale_decisions, version
 from vibe_tasks.store.engine import Database, open_database
 from vibe_tasks.store.scaling_rules import set_rules
-from vibe_tasks.tasks.provisioners.provisioner import Found, Order, ProvisionerError
-from vibe_tasks.tasks.scaling import LEASE, Scaler, Verdict
+from vibe_tasks.tasks.fleet.provisioners.provisioner import Found, Order, ProvisionerError
+from vibe_tasks.tasks.fleet.scaler import LEASE, Scaler, Verdict
 
 START = 1_800_000_000.0
 

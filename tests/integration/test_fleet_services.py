@@ -23,10 +23,10 @@ from vibe_tasks.store.candidates import workers_of
 from vibe_tasks.store.engine import Database
 from vibe_tasks.store.load import lane_loads
 from vibe_tasks.store.workers import list_workers
-from vibe_tasks.tasks.provisioners.kubernetes import Kubernetes, _api
-from vibe_tasks.tasks.provisioners.provisioner import Found, Order, ProvisionerError
-from vibe_tasks.tasks.provisioners.virtual import Virtual
-from vibe_tasks.tasks.provisioners.webhook import Webhook
+from vibe_tasks.tasks.fleet.provisioners.kubernetes import Kubernetes, _api
+from vibe_tasks.tasks.fleet.provisioners.provisioner import Found, Order, ProvisionerError
+from vibe_tasks.tasks.fleet.provisioners.virtual import Virtual
+from vibe_tasks.tasks.fleet.provisioners.webhook import Webhook
 
 (QA,) = parse_fleet(["qa=kubernetes:1:20"])
 KEY = "shared with the receiver"

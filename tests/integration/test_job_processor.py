@@ -31,13 +31,13 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
 @pytest.fixture
 def queue(cluster: Cluster) -> Iterator[Any]:
     """A queue of the settings' ledger."""
-    with cluster.module("job_queue").JobQueue() as made:
+    with cluster.module("consumers.job_queue").JobQueue() as made:
         yield made
 
 
 def processor(cluster: Cluster, queue: Any, lane: str, handler: Any, **options: Any) -> Any:
     """A processor of this lane whose jobs are all called `do`."""
-    made: Any = cluster.module("job_processor").JobProcessor(
+    made: Any = cluster.module("consumers.job_processor").JobProcessor(
         queue, [lane], {"do": handler}, **options
     )
     return made
@@ -53,7 +53,7 @@ def test_functions_and_coroutines_are_handlers(cluster: Cluster, queue: Any) -> 
         await asyncio.sleep(0)
         return left + right
 
-    made = cluster.module("job_processor").JobProcessor(
+    made = cluster.module("consumers.job_processor").JobProcessor(
         queue, ["mixed"], {"now": lambda text: text.upper(), "later": later},
         default=lambda: current(cluster).claim.name,
     )  # fmt: skip
@@ -70,7 +70,7 @@ def test_functions_and_coroutines_are_handlers(cluster: Cluster, queue: Any) -> 
 
 def current(cluster: Cluster) -> Any:
     """The job that runs in this thread."""
-    return cluster.module("in_hand").current_job()
+    return cluster.module("consumers.in_hand").current_job()
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_a_result_that_is_no_json_is_a_failure(cluster: Cluster, queue: Any) -> 
 def test_leases_are_renewed_and_the_registry_knows(cluster: Cluster) -> None:
     """A job that takes longer than its lease stays whose it is."""
     gate = threading.Event()
-    with cluster.module("job_queue").JobQueue(lease=0.6) as queue:
+    with cluster.module("consumers.job_queue").JobQueue(lease=0.6) as queue:
         job_id = queue.submit("do", lane="long")
         with processor(cluster, queue, "long", lambda: gate.wait(30), concurrency=3) as made:
             first = cluster.until(job_id, "processing")["lease_until"]
@@ -148,13 +148,13 @@ def registered(cluster: Cluster, made: Any) -> list[dict[str, Any]]:
 def test_an_error_link_that_fails_ends_no_heartbeat(cluster: Cluster) -> None:
     """One job is too late and what it leads to cannot be sent; the other keeps its lease."""
     gate, link = threading.Event(), cluster.jobs.note_failure.s("log").set(nonsense=1)
-    with cluster.module("job_queue").JobQueue(lease=0.6) as queue:
+    with cluster.module("consumers.job_queue").JobQueue(lease=0.6) as queue:
         late = cluster.jobs.echo.apply_async((1,), lane="links", time_limit=0.2, link_error=link)
         with cluster.ledger.begin() as connection:
             connection.exec_driver_sql("UPDATE jobs SET max_retries = 1 WHERE lane = 'links'")
         other = queue.submit("do", lane="links")
         handlers = {"do": lambda: gate.wait(30), cluster.jobs.echo.name: lambda _: gate.wait(30)}
-        made = cluster.module("job_processor").JobProcessor(
+        made = cluster.module("consumers.job_processor").JobProcessor(
             queue, ["links"], handlers, concurrency=2, grace=30
         )
         with made:
@@ -373,7 +373,7 @@ def test_wrong_values_are_refused(cluster: Cluster, queue: Any) -> None:
     with pytest.raises(InputError, match="lane"):
         processor(cluster, queue, "no lane", print)
     with pytest.raises(InputError, match="lane"):
-        cluster.module("job_processor").JobProcessor(queue, [], {})
+        cluster.module("consumers.job_processor").JobProcessor(queue, [], {})
     with pytest.raises(InputError, match="grace"):
         processor(cluster, queue, "x", print, grace=-1)
     with pytest.raises(RuntimeError, match="no job"):

@@ -29,7 +29,7 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
 @pytest.fixture
 def queue(cluster: Cluster) -> Iterator[Any]:
     """A queue of the settings' ledger."""
-    with cluster.module("job_queue").JobQueue() as made:
+    with cluster.module("consumers.job_queue").JobQueue() as made:
         yield made
 
 

@@ -208,7 +208,7 @@ def test_a_closed_queue_leaves_no_connection(sqlite: Cluster) -> None:
             clients = int(broker.info("clients")["connected_clients"])
         return clients, len(list(Path("/proc/self/fd").iterdir()))
 
-    made = sqlite.module("job_queue").JobQueue
+    made = sqlite.module("consumers.job_queue").JobQueue
     with made() as queue:
         until(lambda: queue.wakeups.listening)
     before = opened()

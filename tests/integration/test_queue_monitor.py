@@ -50,7 +50,7 @@ def test_it_goes_on_until_it_is_stopped(queue: Any) -> None:
 
 def test_it_logs_where_nothing_else_is_said(queue: Any, caplog: pytest.LogCaptureFixture) -> None:
     """The default sink is the log."""
-    caplog.set_level(logging.INFO, logger="vibe_tasks.tasks.queue_monitor")
+    caplog.set_level(logging.INFO, logger="vibe_tasks.tasks.consumers.queue_monitor")
     QueueMonitor(queue).print_stats()
     assert "1 pending, 1 processing" in caplog.text
 

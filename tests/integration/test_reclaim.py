@@ -32,7 +32,7 @@ def broker(cluster: Cluster) -> Iterator[Redis]:
             connection.exec_driver_sql(f"DELETE FROM {table}")  # noqa: S608
     with cluster.broker() as made:
         made.flushall()
-        cluster.module("router").invalidate_worker_cache()
+        cluster.module("routing.router").invalidate_worker_cache()
         yield made
 
 
@@ -44,7 +44,7 @@ def own(cluster: Cluster, worker: str = LOST, priority: Priority = Priority.NORM
 
 def send(cluster: Cluster, line: str, *, to: str | None = None, age: float = 0.0) -> str:
     """Submit a job and send its message so many seconds ago, to the lane or to a worker; its id."""
-    resources, router = cluster.module("resources"), cluster.module("router")
+    resources, router = cluster.module("resources"), cluster.module("routing.router")
     queues, clock = cluster.module("queues"), resources.wall_clock
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(resources, "wall_clock", lambda: clock() - age)
@@ -146,7 +146,7 @@ def test_many_dispatchers_move_each_message_once(cluster: Cluster, broker: Redis
     sent = [send(cluster, "x", to=LOST) for _ in range(60)]
     broker.sadd("vibe.own-queues", LOST)
     with ThreadPoolExecutor(4) as pool:
-        reclaim = cluster.module("reclaim").reclaim
+        reclaim = cluster.module("main_process.reclaim").reclaim
         moved = list(pool.map(lambda _: reclaim(cluster.app, cluster.ledger, lease=8.0), range(8)))
     assert sum(moved) == 60
     assert sorted(ids(cluster, broker, "code\x06\x163")) == sorted(sent)

@@ -14,7 +14,7 @@ import pytest
 from tests.cluster import Cluster, ready, running_cluster, said
 from tests.processes import until
 from vibe_tasks.store import workers
-from vibe_tasks.tasks.drain import Drain
+from vibe_tasks.tasks.pool.drain import Drain
 
 
 @pytest.fixture(scope="module")
@@ -105,8 +105,8 @@ def test_names_that_are_wrong_are_refused(cluster: Cluster) -> None:
 
 def test_a_processor_drains_too(cluster: Cluster) -> None:
     """A program that claims jobs by itself finishes the one in hand, however long, and ends."""
-    job_queue = cluster.module("job_queue")
-    processor_of = cluster.module("job_processor").JobProcessor
+    job_queue = cluster.module("consumers.job_queue")
+    processor_of = cluster.module("consumers.job_processor").JobProcessor
     begun, gate = threading.Event(), threading.Event()
 
     def handle() -> str:

@@ -29,7 +29,7 @@ def test_a_container_that_starts_again_within_a_lease_signs_off(
     with running_cluster(request, "sqlite", measured=True) as cluster:
         with cluster.ledger.begin() as connection:
             workers.register(connection, before, ["code"], tier="standard", capacity=1)
-        me = cluster.module("steps").register(Worker(), ["code"])
+        me = cluster.module("main_process.steps").register(Worker(), ["code"])
         with cluster.ledger.begin() as connection:
             workers.beat(connection, "code@pod-0", active=0, process=me.process)
             assert not workers.online_at(connection, str(processes.this_host()))

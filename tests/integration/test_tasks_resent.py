@@ -78,7 +78,7 @@ def test_who_waits_for_what_is_no_job_does_not_wait_for_the_broker(cluster: Clus
 def test_a_forked_child_leaves_a_queues_own_database_alone(cluster: Cluster) -> None:
     """Its connections are the parent's; the child makes its own."""
     url = cluster.environ["VIBE_DATABASE_URL"]
-    with cluster.module("job_queue").JobQueue(url) as queue:
+    with cluster.module("consumers.job_queue").JobQueue(url) as queue:
         job_id = queue.submit("do", lane="forked")
         assert queue.ledger.engine.pool.checkedin() > 0
         child = os.fork()

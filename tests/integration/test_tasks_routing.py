@@ -33,7 +33,7 @@ def empty(cluster: Cluster) -> None:
             connection.exec_driver_sql(f"DELETE FROM {table}")  # noqa: S608
     with cluster.broker() as broker:
         broker.flushall()
-    cluster.module("router")._router_of.cache_clear()
+    cluster.module("routing.router")._router_of.cache_clear()
 
 
 def register(
@@ -140,7 +140,7 @@ def test_a_batch_fills_own_queues_to_their_free_slots_with_one_look(cluster: Clu
 def test_the_message_says_where_it_belongs_and_why_it_went_there(cluster: Cluster) -> None:
     """Headers `lane` and `route`; a result that was read makes room again."""
     register(cluster.ledger, "w@h", slots=1)
-    cached = cluster.module("router").get_cached_workers
+    cached = cluster.module("routing.router").get_cached_workers
     first = cluster.jobs.add.delay(1, 1)
     headers = message(cluster, "worker.w@h")
     assert (headers["id"], headers["lane"]) == (first.id, "code")
@@ -162,7 +162,7 @@ def test_a_batch_overfills_no_senior_and_asks_a_deaf_broker_once(
 ) -> None:
     """The board of free slots knows nothing of the messages that are about to be sent."""
     register(cluster.ledger, "old@h", slots=4, tier="senior")
-    router, slots = cluster.module("router"), cluster.module("slots")
+    router, slots = cluster.module("routing.router"), cluster.module("routing.slots")
     monkeypatch.setattr(router, "ASK_AGAIN", 0.0)
     with cluster.broker() as broker:
         slots.post(broker, "old@h", 4)
@@ -178,14 +178,14 @@ def test_a_batch_overfills_no_senior_and_asks_a_deaf_broker_once(
 
 def test_a_write_by_this_process_is_seen_at_once(cluster: Cluster) -> None:
     """And one by others after an invalidation."""
-    cached = cluster.module("router").get_cached_workers
+    cached = cluster.module("routing.router").get_cached_workers
     assert cached("code") == ()
     register(cluster.ledger, "w@h")
     assert [each.worker_id for each in cached("code")] == ["w@h"]
     with cluster.ledger.begin() as connection:
         connection.exec_driver_sql("UPDATE worker_health SET capacity_limit = 7")
     assert cached("code")[0].capacity_limit == 2
-    cluster.module("router").invalidate_worker_cache("code")
+    cluster.module("routing.router").invalidate_worker_cache("code")
     assert cached("code")[0].capacity_limit == 7
 
 
@@ -208,7 +208,7 @@ def test_what_requires_a_label_never_enters_the_lane(cluster: Cluster) -> None:
 
 def test_jobs_that_nobody_can_run_hide_others_for_a_moment(cluster: Cluster) -> None:
     """The dispatcher's looks go on behind them, hundreds at a time."""
-    add, turns = cluster.jobs.add, cluster.module("worker_turns").WorkerTurns()
+    add, turns = cluster.jobs.add, cluster.module("main_process.worker_turns").WorkerTurns()
     add.submit_many([(1, 1)] * 650, required="quantum")
     able = add.apply_async((1, 1), required=["gpu"])
     register(cluster.ledger, "gpu@h", labels=["gpu"])
@@ -265,4 +265,4 @@ def test_a_broker_that_is_away_takes_no_slot(cluster: Cluster) -> None:
     with cluster.stopped_broker():
         job = cluster.jobs.add.delay(1, 1)
     assert cluster.row(job.id)["published_at"] is None
-    assert cluster.module("router").get_cached_workers("code")[0].active_tasks == 0
+    assert cluster.module("routing.router").get_cached_workers("code")[0].active_tasks == 0

@@ -12,7 +12,7 @@ from vibe_tasks.pool_load import LaneLoad, part_of, pool_load
 from vibe_tasks.scaling import Load, Memory, ScalingPolicy, decide
 from vibe_tasks.settings import Settings
 from vibe_tasks.store.scaling_rules import Rules, policy_of
-from vibe_tasks.tasks.scaling_commands import parsed
+from vibe_tasks.tasks.pool.scaling_commands import parsed
 
 POLICY = ScalingPolicy(min_size=1, max_size=6)
 NAMES = st.lists(st.text("abc", min_size=1, max_size=3), min_size=1, max_size=8, unique=True)

@@ -10,8 +10,8 @@ from celery.concurrency.prefork import TaskPool
 from celery.concurrency.thread import TaskPool as ThreadPool
 
 from vibe_tasks.scaling import Load
-from vibe_tasks.tasks import prefork
-from vibe_tasks.tasks.autoscaler import Autoscaler, News
+from vibe_tasks.tasks.pool import prefork
+from vibe_tasks.tasks.pool.autoscaler import Autoscaler, News
 
 
 @dataclass

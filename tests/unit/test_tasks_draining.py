@@ -9,7 +9,7 @@ import pytest
 from celery import Celery
 from celery.worker import state
 
-from vibe_tasks.tasks.drain import Drain
+from vibe_tasks.tasks.pool.drain import Drain
 
 
 def test_a_connection_that_breaks_takes_no_queue_up_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vibe_tasks.tasks.giving_back import UNREAD, Looks
+from vibe_tasks.tasks.main_process.giving_back import UNREAD, Looks
 
 NOTHING = (None, None)
 

@@ -9,7 +9,7 @@ from celery.worker import state
 from celery.worker.consumer import Consumer
 from kombu.utils.limits import TokenBucket
 
-from vibe_tasks.tasks.limited import LimitStep, let_go
+from vibe_tasks.tasks.pool.limited import LimitStep, let_go
 
 
 class Request:

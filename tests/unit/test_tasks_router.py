@@ -15,8 +15,8 @@ from vibe_tasks.jobs import Publication
 from vibe_tasks.priority import Priority
 from vibe_tasks.routing import WorkerState
 from vibe_tasks.store.candidates import Seen
-from vibe_tasks.tasks.router import Route, Router
-from vibe_tasks.tasks.worker_cache import LIFE, WorkerCache
+from vibe_tasks.tasks.routing.router import Route, Router
+from vibe_tasks.tasks.routing.worker_cache import LIFE, WorkerCache
 from vibe_tasks.weights import Weights
 
 HEARTBEAT = 1.0

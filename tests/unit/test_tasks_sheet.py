@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from vibe_tasks.tasks.sheet import LINES, Entry, Sheet, Stage
+from vibe_tasks.tasks.pool.sheet import LINES, Entry, Sheet, Stage
 
 
 def in_a_child(action: Callable[[], None]) -> int:

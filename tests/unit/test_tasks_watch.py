@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from tests.processes import until
-from vibe_tasks.tasks import watch as watch_module
-from vibe_tasks.tasks.reception import Count
-from vibe_tasks.tasks.watch import Watch, hang_up
+from vibe_tasks.tasks.main_process import watch as watch_module
+from vibe_tasks.tasks.main_process.reception import Count
+from vibe_tasks.tasks.main_process.watch import Watch, hang_up
 
 
 def test_a_consumer_without_a_connection_has_nothing_to_hang_up() -> None:

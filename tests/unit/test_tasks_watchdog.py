@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from vibe_tasks.tasks.watchdog import Signs, Verdict, Watchdog
+from vibe_tasks.tasks.main_process.watchdog import Signs, Verdict, Watchdog
 
 
 class Worker:

@@ -13,7 +13,7 @@ import pytest
 from vibe_tasks.errors import InputError, SettingsError
 from vibe_tasks.tasks import resources
 from vibe_tasks.tasks.app import made_for_this_program
-from vibe_tasks.tasks.steps import check_bounds, warn_of_no_stack
+from vibe_tasks.tasks.main_process.steps import check_bounds, warn_of_no_stack
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from vibe_tasks.cli.printing import json_option, moment, note, print_json, short
 from vibe_tasks.errors import InputError, LeaseLostError
 from vibe_tasks.jobs import Claim
 from vibe_tasks.store.job_rows import find_job, whole_job_id
-from vibe_tasks.tasks.job_queue import LONGEST_LEASE, JobQueue
+from vibe_tasks.tasks.consumers.job_queue import LONGEST_LEASE, JobQueue
 
 REFUSED = 1
 """Exit code where there is no job, or the attempt is over."""

@@ -16,7 +16,7 @@ from vibe_tasks.store.workers import list_workers
 from vibe_tasks.tasks import resources
 
 if TYPE_CHECKING:
-    from vibe_tasks.tasks.scaling import Verdict
+    from vibe_tasks.tasks.fleet.scaler import Verdict
 
 
 @click.group(cls=Group)
@@ -63,7 +63,7 @@ def check(apply: bool, as_json: bool) -> None:
 
     Exit code 1 where a provisioner failed.
     """
-    from vibe_tasks.tasks.fleet import check as look  # noqa: PLC0415  history needs no Celery
+    from vibe_tasks.tasks.fleet.check import check as look  # noqa: PLC0415  history needs no Celery
 
     with open_ledger() as ledger:
         found = look(ledger, resources.settings(), apply=apply)

@@ -26,7 +26,7 @@ from vibe_tasks.store import fleet, leases, workers
 from vibe_tasks.store.engine import DATABASE_ERRORS, Database
 from vibe_tasks.store.retries import reason
 from vibe_tasks.tasks import processes, resources
-from vibe_tasks.tasks.provisioners.process import (
+from vibe_tasks.tasks.fleet.provisioners.process import (
     is_here,
     leave_keeper_lock,
     members,

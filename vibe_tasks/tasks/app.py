@@ -14,7 +14,9 @@ from celery import Celery
 
 from vibe_tasks.errors import SettingsError
 from vibe_tasks.jobs import LANES
-from vibe_tasks.tasks import queues, resources, steps, task_routes
+from vibe_tasks.tasks import queues, resources
+from vibe_tasks.tasks.main_process import steps
+from vibe_tasks.tasks.routing import task_routes
 from vibe_tasks.tasks.schedule import schedule_of, shared_beat
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(processName)s"
@@ -69,7 +71,7 @@ def make_app() -> Celery:
         worker_prefetch_multiplier=1,
         worker_disable_prefetch=True,
         worker_soft_shutdown_timeout=5.0,
-        worker_autoscaler="vibe_tasks.tasks.autoscaler:Autoscaler",
+        worker_autoscaler="vibe_tasks.tasks.pool.autoscaler:Autoscaler",
         worker_hijack_root_logger=True,
         worker_redirect_stdouts=False,
         worker_send_task_events=False,
@@ -79,7 +81,7 @@ def make_app() -> Celery:
         imports=[
             "vibe_tasks.tasks.work",
             "vibe_tasks.tasks.upkeep",
-            "vibe_tasks.tasks.fleet",
+            "vibe_tasks.tasks.fleet.check",
             "vibe_tasks.tasks.escalate",
             *chosen.imports,
         ],

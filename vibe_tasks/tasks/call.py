@@ -19,7 +19,7 @@ from vibe_tasks.flow.progress import publication_of
 from vibe_tasks.jobs import NewJob
 from vibe_tasks.priority import Priority, parse_priority
 from vibe_tasks.store import jobs
-from vibe_tasks.tasks import follow, publisher, resources, task_routes
+from vibe_tasks.tasks import follow, publisher, resources
 from vibe_tasks.tasks.keys import KeyPattern
 from vibe_tasks.tasks.options import (
     canvas_of,
@@ -33,6 +33,7 @@ from vibe_tasks.tasks.options import (
     required_of,
     time_limit_of,
 )
+from vibe_tasks.tasks.routing import task_routes
 
 EAGER_OPTIONS = ("chain", "chord", "group_id")
 """What `task_always_eager` needs of a call's options; priorities and delays mean nothing there."""

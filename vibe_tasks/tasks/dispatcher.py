@@ -22,10 +22,11 @@ from vibe_tasks.flow import attempts, deadlines
 from vibe_tasks.store import held, outbox
 from vibe_tasks.store.engine import DATABASE_ERRORS, Database
 from vibe_tasks.store.retries import passes
-from vibe_tasks.tasks import alive, followers, processes, publisher, reclaim, resources, steps
+from vibe_tasks.tasks import alive, followers, processes, publisher, resources
 from vibe_tasks.tasks.app import app as application
+from vibe_tasks.tasks.main_process import reclaim, steps
+from vibe_tasks.tasks.main_process.worker_turns import WorkerTurns
 from vibe_tasks.tasks.queues import broker_keys
-from vibe_tasks.tasks.worker_turns import WorkerTurns
 
 log = logging.getLogger(__name__)
 

@@ -20,8 +20,9 @@ from vibe_tasks.jobs import Publication
 from vibe_tasks.store import held, outbox
 from vibe_tasks.store.engine import DATABASE_ERRORS, Database, Transaction
 from vibe_tasks.store.retries import reason
-from vibe_tasks.tasks import resources, router
+from vibe_tasks.tasks import resources
 from vibe_tasks.tasks.queues import BROKER_ERRORS, broker_priority
+from vibe_tasks.tasks.routing import router
 
 log = logging.getLogger(__name__)
 

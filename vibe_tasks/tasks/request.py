@@ -24,7 +24,7 @@ from vibe_tasks.store.jobs import find_job
 from vibe_tasks.store.lane_list import why_held
 from vibe_tasks.store.retries import reason
 from vibe_tasks.tasks import followers, processes, publisher, resources
-from vibe_tasks.tasks.sheet import Stage, sheet
+from vibe_tasks.tasks.pool.sheet import Stage, sheet
 
 log = logging.getLogger(__name__)
 

@@ -25,9 +25,10 @@ from vibe_tasks.flow import chords
 from vibe_tasks.jobs import JobStatus, Publication
 from vibe_tasks.store import chords as chord_rows
 from vibe_tasks.store.jobs import CHORD_ERROR, ended_of, results_of
-from vibe_tasks.tasks import follow, resources, router
+from vibe_tasks.tasks import follow, resources
 from vibe_tasks.tasks.publisher import publish
 from vibe_tasks.tasks.queues import lane_of_delivery
+from vibe_tasks.tasks.routing import router
 
 FIRST_LOOK = 0.002
 LONGEST_BETWEEN_LOOKS = 0.1

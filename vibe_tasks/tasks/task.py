@@ -35,9 +35,9 @@ from vibe_tasks.store.retries import OUTCOME, reason
 from vibe_tasks.tasks import canvas, publisher, resources, turns
 from vibe_tasks.tasks.call import CalledTask
 from vibe_tasks.tasks.labels import worker_labels
+from vibe_tasks.tasks.pool.room import stopping
+from vibe_tasks.tasks.pool.sheet import Stage, sheet
 from vibe_tasks.tasks.queues import lane_of_delivery
-from vibe_tasks.tasks.room import stopping
-from vibe_tasks.tasks.sheet import Stage, sheet
 
 log = logging.getLogger(__name__)
 

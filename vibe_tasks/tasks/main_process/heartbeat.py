@@ -20,12 +20,12 @@ from vibe_tasks.store import leases, workers
 from vibe_tasks.store.engine import DATABASE_ERRORS
 from vibe_tasks.store.retries import reason
 from vibe_tasks.tasks import alive, processes, resources
-from vibe_tasks.tasks.drain import drain
 from vibe_tasks.tasks.labels import worker_labels
-from vibe_tasks.tasks.room import capacity_of
-from vibe_tasks.tasks.sheet import Entry, Stage, sheet
-from vibe_tasks.tasks.watch import Watch, pool_processes
-from vibe_tasks.tasks.watchdog import Verdict
+from vibe_tasks.tasks.main_process.watch import Watch, pool_processes
+from vibe_tasks.tasks.main_process.watchdog import Verdict
+from vibe_tasks.tasks.pool.drain import drain
+from vibe_tasks.tasks.pool.room import capacity_of
+from vibe_tasks.tasks.pool.sheet import Entry, Stage, sheet
 
 log = logging.getLogger(__name__)
 

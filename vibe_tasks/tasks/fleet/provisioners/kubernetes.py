@@ -15,7 +15,7 @@ from typing import Any
 
 from vibe_tasks.failures import bounded
 from vibe_tasks.fleet import FleetLane
-from vibe_tasks.tasks.provisioners.provisioner import Found, Order, ProvisionerError
+from vibe_tasks.tasks.fleet.provisioners.provisioner import Found, Order, ProvisionerError
 
 NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 """Where a pod finds the name of its namespace."""

@@ -22,7 +22,7 @@ from vibe_tasks.fleet import FleetLane
 from vibe_tasks.store import fleet, upkeep, workers
 from vibe_tasks.store.engine import Database, Transaction
 from vibe_tasks.tasks import processes, remote, resources
-from vibe_tasks.tasks.provisioners.provisioner import Found, Order, ProvisionerError
+from vibe_tasks.tasks.fleet.provisioners.provisioner import Found, Order, ProvisionerError
 from vibe_tasks.workspace.detached import start_detached
 
 PREFIX = "auto-"

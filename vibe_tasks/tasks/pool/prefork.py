@@ -16,7 +16,7 @@ from typing import Any
 
 from celery.concurrency.prefork import TaskPool
 
-from vibe_tasks.tasks.sheet import Stage, sheet
+from vibe_tasks.tasks.pool.sheet import Stage, sheet
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from vibe_tasks.store.engine import DATABASE_ERRORS
 from vibe_tasks.store.retries import reason
 from vibe_tasks.store.stats import QueueStats
 from vibe_tasks.tasks import resources
-from vibe_tasks.tasks.job_queue import JobQueue
+from vibe_tasks.tasks.consumers.job_queue import JobQueue
 
 log = logging.getLogger(__name__)
 

@@ -29,8 +29,13 @@ from vibe_tasks.settings import Settings
 from vibe_tasks.store import events, scale_decisions
 from vibe_tasks.store.engine import Database, server_time
 from vibe_tasks.store.scale_decisions import Entry, Kept
-from vibe_tasks.tasks.provisioners.patience import bounded_call
-from vibe_tasks.tasks.provisioners.provisioner import Found, Order, Provisioner, ProvisionerError
+from vibe_tasks.tasks.fleet.provisioners.patience import bounded_call
+from vibe_tasks.tasks.fleet.provisioners.provisioner import (
+    Found,
+    Order,
+    Provisioner,
+    ProvisionerError,
+)
 
 Result = TypeVar("Result")
 

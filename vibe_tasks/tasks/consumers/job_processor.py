@@ -35,8 +35,8 @@ from vibe_tasks.store import workers
 from vibe_tasks.store.engine import DATABASE_ERRORS
 from vibe_tasks.store.retries import reason
 from vibe_tasks.tasks import processes, resources
-from vibe_tasks.tasks.in_hand import InHand, Running, current
-from vibe_tasks.tasks.job_queue import JobQueue
+from vibe_tasks.tasks.consumers.in_hand import InHand, Running, current
+from vibe_tasks.tasks.consumers.job_queue import JobQueue
 from vibe_tasks.tasks.queues import check_lane
 from vibe_tasks.tasks.task import ending_of
 

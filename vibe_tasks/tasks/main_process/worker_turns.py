@@ -14,7 +14,8 @@ from vibe_tasks.jobs import Publication
 from vibe_tasks.store import outbox, worker_line
 from vibe_tasks.store.engine import Database
 from vibe_tasks.store.worker_line import HEAD, Place
-from vibe_tasks.tasks import publisher, router
+from vibe_tasks.tasks import publisher
+from vibe_tasks.tasks.routing import router
 
 BATCH = 100
 """Jobs at the head of the line that one look asks for; and jobs that are read together."""

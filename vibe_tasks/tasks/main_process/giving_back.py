@@ -18,10 +18,12 @@ from typing import Any
 from celery import bootsteps
 
 from vibe_tasks.store.engine import DATABASE_ERRORS
-from vibe_tasks.tasks import reclaim, resources, slots
+from vibe_tasks.tasks import resources
+from vibe_tasks.tasks.main_process import reclaim
+from vibe_tasks.tasks.main_process.reception import received
+from vibe_tasks.tasks.pool.room import free_slots
 from vibe_tasks.tasks.queues import BROKER_ERRORS, broker_keys, own_queue
-from vibe_tasks.tasks.reception import received
-from vibe_tasks.tasks.room import free_slots
+from vibe_tasks.tasks.routing import slots
 
 log = logging.getLogger(__name__)
 

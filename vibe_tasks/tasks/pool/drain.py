@@ -14,7 +14,7 @@ from typing import Any
 from celery.worker import state
 from celery.worker.control import control_command
 
-from vibe_tasks.tasks import limited
+from vibe_tasks.tasks.pool import limited
 
 log = logging.getLogger(__name__)
 

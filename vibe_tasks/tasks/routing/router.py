@@ -31,9 +31,10 @@ from vibe_tasks.routing import (
 )
 from vibe_tasks.store.candidates import Seen, watch_written, workers_of
 from vibe_tasks.store.engine import Database
-from vibe_tasks.tasks import resources, slots
+from vibe_tasks.tasks import resources
 from vibe_tasks.tasks.queues import own_queue
-from vibe_tasks.tasks.worker_cache import Look, WorkerCache
+from vibe_tasks.tasks.routing import slots
+from vibe_tasks.tasks.routing.worker_cache import Look, WorkerCache
 from vibe_tasks.weights import Weights, weights_of
 
 FreeSlots = Callable[[Sequence[str]], Mapping[str, int]]

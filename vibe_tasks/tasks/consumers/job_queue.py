@@ -32,7 +32,7 @@ from vibe_tasks.store.listening import Notification
 from vibe_tasks.store.stats import QueueStats, get_queue_stats
 from vibe_tasks.tasks import completion, followers, leftovers, publisher, resources
 from vibe_tasks.tasks.app import app
-from vibe_tasks.tasks.feed import Feed
+from vibe_tasks.tasks.consumers.feed import Feed
 from vibe_tasks.tasks.queues import check_lane
 from vibe_tasks.tasks.wakeups import Wakeups
 

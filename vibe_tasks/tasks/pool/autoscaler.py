@@ -27,11 +27,12 @@ from vibe_tasks.store.engine import DATABASE_ERRORS
 from vibe_tasks.store.load import lane_loads, serving, startable, within_reach
 from vibe_tasks.store.retries import reason
 from vibe_tasks.store.scaling_rules import Rules, policy_of, rules_of
-from vibe_tasks.tasks import prefork, resources
-from vibe_tasks.tasks.drain import drain
+from vibe_tasks.tasks import resources
 from vibe_tasks.tasks.labels import worker_labels
-from vibe_tasks.tasks.own_queue import lanes_of
-from vibe_tasks.tasks.room import stopping
+from vibe_tasks.tasks.pool import prefork
+from vibe_tasks.tasks.pool.drain import drain
+from vibe_tasks.tasks.pool.room import stopping
+from vibe_tasks.tasks.routing.own_queue import lanes_of
 
 log = logging.getLogger(__name__)
 

@@ -14,8 +14,8 @@ from vibe_tasks.store import leases, workers
 from vibe_tasks.store.engine import DATABASE_ERRORS
 from vibe_tasks.store.retries import reason
 from vibe_tasks.tasks import resources
-from vibe_tasks.tasks.heartbeat import BEATS, SOON
-from vibe_tasks.tasks.job_queue import JobQueue
+from vibe_tasks.tasks.consumers.job_queue import JobQueue
+from vibe_tasks.tasks.main_process.heartbeat import BEATS, SOON
 
 log = logging.getLogger(__name__)
 

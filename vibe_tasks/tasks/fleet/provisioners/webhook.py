@@ -12,7 +12,7 @@ from collections.abc import Callable
 from vibe_tasks.errors import PermanentError, TransientError
 from vibe_tasks.escalation import body_of, headers_of
 from vibe_tasks.fleet import FleetLane
-from vibe_tasks.tasks.provisioners.provisioner import Found, Order, ProvisionerError
+from vibe_tasks.tasks.fleet.provisioners.provisioner import Found, Order, ProvisionerError
 from vibe_tasks.tasks.webhook import ask
 
 FORMAT = 1

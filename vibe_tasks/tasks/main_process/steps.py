@@ -24,26 +24,25 @@ from vibe_tasks.store import leases, workers
 from vibe_tasks.store.engine import DATABASE_ERRORS
 from vibe_tasks.store.retries import reason
 from vibe_tasks.tasks import (
-    drain,
     followers,
-    own_queue,
     processes,
     publisher,
     quiet,
     remote,
     resources,
-    scaling_commands,
     subscriptions,
-    unknown,
 )
 from vibe_tasks.tasks.broker_probe import probe
-from vibe_tasks.tasks.giving_back import OwnQueueStep, kept
-from vibe_tasks.tasks.heartbeat import Heartbeat
 from vibe_tasks.tasks.labels import worker_labels
-from vibe_tasks.tasks.limited import LimitStep
-from vibe_tasks.tasks.reception import ReceptionStep
-from vibe_tasks.tasks.room import capacity_of
-from vibe_tasks.tasks.sheet import sheet
+from vibe_tasks.tasks.main_process import unknown
+from vibe_tasks.tasks.main_process.giving_back import OwnQueueStep, kept
+from vibe_tasks.tasks.main_process.heartbeat import Heartbeat
+from vibe_tasks.tasks.main_process.reception import ReceptionStep
+from vibe_tasks.tasks.pool import drain, scaling_commands
+from vibe_tasks.tasks.pool.limited import LimitStep
+from vibe_tasks.tasks.pool.room import capacity_of
+from vibe_tasks.tasks.pool.sheet import sheet
+from vibe_tasks.tasks.routing import own_queue
 
 log = logging.getLogger(__name__)
 

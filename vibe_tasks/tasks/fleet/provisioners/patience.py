@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from vibe_tasks.store.engine import DATABASE_ERRORS
-from vibe_tasks.tasks.provisioners.provisioner import ProvisionerError
+from vibe_tasks.tasks.fleet.provisioners.provisioner import ProvisionerError
 
 log = logging.getLogger(__name__)
 

@@ -17,9 +17,9 @@ from vibe_tasks.store.engine import DATABASE_ERRORS, Database
 from vibe_tasks.store.retries import reason
 from vibe_tasks.tasks import resources
 from vibe_tasks.tasks.app import app
-from vibe_tasks.tasks.provisioners import kubernetes, process, virtual, webhook
-from vibe_tasks.tasks.provisioners.provisioner import Provisioner, ProvisionerError
-from vibe_tasks.tasks.scaling import LEFT_ALONE, Scaler, Verdict
+from vibe_tasks.tasks.fleet.provisioners import kubernetes, process, virtual, webhook
+from vibe_tasks.tasks.fleet.provisioners.provisioner import Provisioner, ProvisionerError
+from vibe_tasks.tasks.fleet.scaler import LEFT_ALONE, Scaler, Verdict
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from vibe_tasks.fleet import PROVISIONERS, FleetLane
 from vibe_tasks.store import fleet, workers
 from vibe_tasks.store.engine import Database, Transaction
-from vibe_tasks.tasks.provisioners.provisioner import Found, Order
+from vibe_tasks.tasks.fleet.provisioners.provisioner import Found, Order
 
 PREFIX = "@"
 

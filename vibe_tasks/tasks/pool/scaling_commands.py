@@ -16,8 +16,8 @@ from celery.worker import state as in_hand
 from celery.worker.control import control_command, inspect_command
 
 from vibe_tasks.suggestion import did_you_mean
-from vibe_tasks.tasks import prefork
-from vibe_tasks.tasks.autoscaler import Autoscaler
+from vibe_tasks.tasks.pool import prefork
+from vibe_tasks.tasks.pool.autoscaler import Autoscaler
 
 log = logging.getLogger(__name__)
 

@@ -19,12 +19,12 @@ from celery.worker import state
 from vibe_tasks.store import workers
 from vibe_tasks.store.engine import DATABASE_ERRORS
 from vibe_tasks.tasks import publisher, resources
-from vibe_tasks.tasks.giving_back import kept
-from vibe_tasks.tasks.own_queue import lanes_of
+from vibe_tasks.tasks.main_process.giving_back import kept
+from vibe_tasks.tasks.main_process.reception import received
+from vibe_tasks.tasks.main_process.watchdog import Signs, Verdict, Watchdog
+from vibe_tasks.tasks.pool.room import slots_of, stopping
 from vibe_tasks.tasks.queues import broker_keys
-from vibe_tasks.tasks.reception import received
-from vibe_tasks.tasks.room import slots_of, stopping
-from vibe_tasks.tasks.watchdog import Signs, Verdict, Watchdog
+from vibe_tasks.tasks.routing.own_queue import lanes_of
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from typing import Any
 from celery.worker import state
 
 from vibe_tasks.tasks import resources
-from vibe_tasks.tasks.drain import drain
+from vibe_tasks.tasks.pool.drain import drain
 
 
 def free_slots(worker: Any) -> int:

@@ -1,0 +1,1 @@
+"""Consumers that are no Celery workers: plain programs. Touches the ledger and threads."""

@@ -13,7 +13,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -30,12 +30,12 @@ from psycopg import sql
 from redis import Redis
 
 from tests.long import FULL
-from tests.processes import is_measured, unmeasured, until
+from tests.processes import PATIENCE, is_measured, unmeasured, until
 from vibe_tasks.flow import control
 from vibe_tasks.stack.broker import broker_program, broker_ready
 from vibe_tasks.stack.children import Child, Program
-from vibe_tasks.store import history, jobs, version
-from vibe_tasks.store.engine import Database, open_database
+from vibe_tasks.store import history, jobs, leases, version, workers
+from vibe_tasks.store.engine import DATABASE_ERRORS, Database, open_database
 
 ROOT = Path(__file__).parents[1]
 JOBS = "cluster_jobs"
@@ -169,6 +169,22 @@ class Cluster:
             yield child
         finally:
             end(child)
+            self._sign_off_killed()
+
+    def _sign_off_killed(self) -> None:
+        """Do for killed workers what they would have done at their end.
+
+        Where no dispatcher runs, the producer would send them jobs for a lease, and in a lease's
+        time nobody would take them back. Those that hold jobs stay as they are: to find those out
+        is what the tests of crashes are about.
+        """
+        host = self.module("processes").this_host()
+        is_gone = self.module("main_process.steps").is_gone
+        with suppress(*DATABASE_ERRORS), self.ledger.begin() as connection:
+            for each in workers.online_at(connection, host) if host else ():
+                if is_gone(each) and not leases.held_by(connection, each.worker):
+                    workers.sign_off(connection, each)
+        self.module("routing.router").invalidate_worker_cache()
 
     def start_worker(
         self,
@@ -228,7 +244,7 @@ class Cluster:
         """The job's status."""
         return str(self.row(job_id)["status"])
 
-    def until(self, job_id: str, status: str, *, seconds: float = 15) -> dict[str, Any]:
+    def until(self, job_id: str, status: str, *, seconds: float = PATIENCE) -> dict[str, Any]:
         """Wait until the job has this status; its row."""
         try:
             until(lambda: self.status(job_id) == status, seconds=seconds)
@@ -271,7 +287,7 @@ class Cluster:
 
 def ready(worker: Child) -> None:
     """Wait until a worker takes messages."""
-    until(lambda: " ready." in said(worker) or worker.exit_code() is not None, seconds=30)
+    until(lambda: " ready." in said(worker) or worker.exit_code() is not None)
     assert worker.exit_code() is None, said(worker)
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from threading import Event
 from time import monotonic
 from typing import Any
+from uuid import uuid4
 
 from celery.worker.control import control_command
 
@@ -21,14 +22,33 @@ from vibe_tasks import Cancel, Snooze, app, job, on_event
 from vibe_tasks.errors import PermanentError, TransientError
 from vibe_tasks.events import Event as Happened
 
-GATE_LIMIT = 60.0
+GATE_LIMIT = 150.0
 """Seconds after which a job no longer waits for its gate: its test is gone."""
 
 
 def write(log: str, line: object) -> None:
-    """Add a line; short lines of several processes do not mix."""
-    with Path(log).open("a", encoding="utf-8") as file:
-        file.write(f"{line}\n")
+    """Add a line; short lines of several processes do not mix.
+
+    The file comes with its first line in it: a test that sees it may kill the writer at once.
+    """
+    path, text = Path(log), f"{line}\n"
+    if path.exists() or not _made(path, text):
+        with path.open("a", encoding="utf-8") as file:
+            file.write(text)
+
+
+def _made(path: Path, text: str) -> bool:
+    """Make a file with this text in it; whether there was none."""
+    other = path.with_name(f"{path.name}-{uuid4().hex}")
+    other.write_text(text, encoding="utf-8")
+    try:
+        path.hardlink_to(other)
+    except FileExistsError:
+        return False
+    else:
+        return True
+    finally:
+        other.unlink()
 
 
 def lines(log: str | Path) -> list[str]:

@@ -112,4 +112,4 @@ def crowd(
 def _end(program: subprocess.Popen[bytes]) -> None:
     if program.poll() is None:
         os.killpg(program.pid, 9)
-    program.wait(10)
+    program.wait(60)

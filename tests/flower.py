@@ -50,7 +50,7 @@ class Flower:
         if self.login:
             request.add_header("Authorization", f"Basic {b64encode(self.login.encode()).decode()}")
         try:
-            with urlopen(request, timeout=10) as answer:  # noqa: S310
+            with urlopen(request, timeout=60) as answer:  # noqa: S310
                 return answer.status, answer.read().decode()
         except HTTPError as error:
             return error.code, error.read().decode()

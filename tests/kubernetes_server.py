@@ -101,7 +101,7 @@ def _handler(api: Api) -> type[BaseHTTPRequestHandler]:
             length = int(self.headers.get("Content-Length") or 0)
             body = json.loads(self.rfile.read(length)) if length else None
             if api.hold is not None:
-                api.hold.wait(30)
+                api.hold.wait(60)
             headers: dict[str, str] = {}
             if refused := api.trouble(method):
                 api.asked.append((method, self.path, body))

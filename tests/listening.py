@@ -40,4 +40,4 @@ def until_heard(cluster: Cluster, wakeups: Any) -> None:
             submit(cluster.ledger, new_job(lane="probe"))
             return bool(seen)
 
-        until(told, seconds=30)
+        until(told)

@@ -6,8 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tests.repositories import new_repository
+from tests.ledgers import claim
+from tests.repositories import new_commit, new_repository
 from vibe_tasks.flow.submission import Prepared, prepare
+from vibe_tasks.flow.workplace import Workplace, set_up
+from vibe_tasks.pipeline import Outcome
 from vibe_tasks.plan import Plan, parse_plan
 from vibe_tasks.store import jobs
 from vibe_tasks.store.engine import Database
@@ -35,3 +38,15 @@ def job_of(ledger: Database, task: str, kind: str) -> str:
     with ledger.read() as connection:
         found = jobs.list_jobs(connection, where={"task_id": task, "kind": kind})
     return str(found[0]["id"])
+
+
+def to_deploy(ledger: Database, folder: Path, task: str) -> str:
+    """Bring the task, with a file of its own, to its deploy job; that job."""
+    place = Workplace(ledger=ledger, home=folder / "home", environ={})
+    for kind, outcome in (("dev", Outcome.DONE), ("qa", Outcome.PASSED)):
+        bench = set_up(place, claim(ledger, job_of(ledger, task, kind)))
+        commit = new_commit(
+            bench.repository, bench.plan["base_commit"], {f"{task}.txt": f"I am {task}\x1b[31m\n"}
+        )
+        bench.finish({"commit": commit}, outcome, commit=commit)
+    return job_of(ledger, task, "deploy")

@@ -10,11 +10,15 @@ from time import monotonic
 import psutil
 from psutil import Process
 
+PATIENCE = 60.0
+"""Seconds that a test waits for what should come soon. It is there to end a hang, and measures
+nothing: on a busy machine all of it may be needed."""
+
 MEASURED = "COVERAGE_PROCESS_CONFIG"
 """Variable by which coverage reaches child processes."""
 
 
-def until(condition: Callable[[], bool], *, seconds: float = 10.0) -> None:
+def until(condition: Callable[[], bool], *, seconds: float = PATIENCE) -> None:
     """Wait until the condition holds; fails the test where it does not in time."""
     end, pause = monotonic() + seconds, Event()
     while not condition():

@@ -100,7 +100,7 @@ class WebhookServer:
     def _send(self, request: BaseHTTPRequestHandler, reply: Reply) -> None:
         request.close_connection = True
         if reply.hold:
-            self.over.wait(30)
+            self.over.wait(60)
         elif reply.raw is not None:
             for at in range(len(reply.raw)):
                 if self.over.wait(reply.pace):
@@ -130,4 +130,4 @@ def webhook_server(answers: Answers) -> Iterator[WebhookServer]:
         server.over.set()
         server._server.shutdown()
         server._server.server_close()
-        thread.join(5)
+        thread.join(60)

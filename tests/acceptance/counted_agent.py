@@ -30,7 +30,7 @@ def main() -> None:
     with Path(sys.argv[1]).open("a", encoding="utf-8") as log:
         log.write(f"{os.environ['VIBE_TASK_ID']} {os.environ['VIBE_KIND']}\n")
     if len(sys.argv) > 2:
-        until(Path(sys.argv[2]).exists, seconds=60)
+        until(Path(sys.argv[2]).exists)
     job: dict[str, Any] = json.loads(Path(os.environ["VIBE_TASK_FILE"]).read_text("utf-8"))
     exec(compile(job["task"]["prompt"], "prompt", "exec"), {"env": os.environ, "write": write})  # noqa: S102
     print(json.dumps({"summary": "done", "input_tokens": 7, "output_tokens": 2}))

@@ -106,10 +106,10 @@ def test_two_plans_make_the_same_change_once(vibe: Vibe, tmp_path: Path):
         agent = counted(tmp_path, str(gate))
         plans.append(make_plan(folder, [task], name=name, agent=agent, script=COUNTED))
     with vibe.started("run", plans[0], "--json") as first:
-        until(lambda: bool(starts(tmp_path)), seconds=60)
+        until(lambda: bool(starts(tmp_path)))
         with vibe.started("run", plans[1], "--json") as second:
             waits = "SELECT number FROM cache_counts WHERE name = 'waits'"
-            until(lambda: bool(vibe.rows(waits)), seconds=60)
+            until(lambda: bool(vibe.rows(waits)))
             gate.touch()
             second.communicate(timeout=60)
             first.communicate(timeout=60)

@@ -60,12 +60,12 @@ def looking(cluster: Cluster, condition: Callable[[], bool]) -> None:
     def looked() -> bool:
         cluster.app.send_task("vibe.scale", queue="control", expires=5)
         try:
-            until(condition, seconds=1)
+            until(condition)
         except AssertionError:
             return False
         return True
 
-    until(looked, seconds=60)
+    until(looked)
 
 
 def test_workers_come_for_a_burst_and_go_after_it(cluster: Cluster, tmp_path: Path):

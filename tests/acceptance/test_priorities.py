@@ -184,7 +184,7 @@ def test_a_resumed_lane_begins_with_the_most_urgent(run: Run) -> None:
     until(lambda: held(cluster) == count)
     with cluster.ledger.begin() as connection:
         lanes.resume(connection, "qa")
-    until(lambda: last_transition(cluster) >= before + 3 * count, seconds=30)
+    until(lambda: last_transition(cluster) >= before + 3 * count)
     order = starts(cluster, before)
     assert len(order) == count
     assert max(overtaken(order, {})) <= IN_HANDS
@@ -201,7 +201,7 @@ def test_a_workers_own_queue_has_no_precedence(run: Run) -> None:
         for level in (Priority.HIGH, Priority.LOW):
             broker.rename(keys("alone")[level], keys(own)[level])
     with cluster.worker("alone", "-n", "loner@test"):
-        until(lambda: last_transition(cluster) >= before + 3 * len(Priority), seconds=30)
+        until(lambda: last_transition(cluster) >= before + 3 * len(Priority))
     assert [each.priority for each in starts(cluster, before)] == sorted(Priority)
 
 

@@ -62,7 +62,7 @@ def endpoint() -> Iterator[Endpoint]:
     finally:
         server.shutdown()
         server.server_close()
-        thread.join(10)
+        thread.join(60)
 
 
 def plan_for(folder: Path, url: str) -> Path:
@@ -84,7 +84,7 @@ def test_the_breaker_spares_an_endpoint_that_fails(tmp_path: Path):
         without = plan_for(pestered.folder, other.url)
         with spared.started("run", plan, "--json", VIBE_BREAKER_TIMEOUT_SECONDS="15") as run:
             opened = "SELECT min(timestamp) FROM events WHERE hook_event_type = 'BREAKER_OPENED'"
-            until(lambda: spared.rows(opened) not in ([], [(None,)]), seconds=60)
+            until(lambda: spared.rows(opened) not in ([], [(None,)]))
             report = pestered.run("run", without, "--json", **NO_BREAKER).report
             assert set(outcomes(report).values()) == {"deployed"}
             since = spared.rows(opened)[0][0] / 1000

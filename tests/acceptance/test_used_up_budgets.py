@@ -37,7 +37,7 @@ def test_a_budget_ends_work_under_way_and_a_person_lets_it_go_on(vibe: Vibe, tmp
     with vibe.started("run", plan, "--workers", "1", "--json", PATH=path) as run:
         jobs = "SELECT status, retry_count, error FROM jobs WHERE kind = 'dev' AND attempt > 0"
         until(
-            lambda: [row[0] for row in vibe.rows(jobs)] == ["blocked", "blocked"], seconds=60
+            lambda: [row[0] for row in vibe.rows(jobs)] == ["blocked", "blocked"]
         )  # fmt: skip
         for status, failures, error in vibe.rows(jobs):
             assert (status, failures) == ("blocked", 0)

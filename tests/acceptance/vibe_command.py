@@ -77,7 +77,7 @@ class Vibe:
                 out, err = command.communicate(timeout=seconds)
             except subprocess.TimeoutExpired:
                 command.send_signal(signal.SIGINT)
-                out, err = command.communicate(timeout=20)
+                out, err = command.communicate(timeout=60)
                 raise AssertionError(f"not within {seconds} s: {arguments}: {out} {err}") from None
         return Finished(code=command.returncode, out=out, err=err)
 
@@ -94,7 +94,7 @@ class Vibe:
         finally:
             if command.poll() is None:
                 command.kill()
-            command.wait(10)
+            command.wait(60)
             for pipe in (command.stdout, command.stderr):
                 if pipe is not None:
                     pipe.close()
@@ -107,8 +107,8 @@ class Vibe:
         for process in victims:
             with suppress(psutil.NoSuchProcess):
                 process.kill()
-        command.wait(10)
-        until(lambda: not self.strays(), seconds=10)
+        command.wait(60)
+        until(lambda: not self.strays())
         return len(victims)
 
     def strays(self) -> list[Process]:
@@ -125,7 +125,7 @@ class Vibe:
         file = self.home / "ledger.db"
         if not file.exists():
             return []
-        connection = sqlite3.connect(file, timeout=10)
+        connection = sqlite3.connect(file, timeout=60)
         try:
             return connection.execute(query, values).fetchall()
         except sqlite3.OperationalError as error:

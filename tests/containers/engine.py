@@ -134,7 +134,7 @@ def running_engine() -> Iterator[Engine]:
 def container_client() -> Any:
     """A client of the container engine; None where there is none."""
     try:
-        client = docker.from_env(timeout=30)
+        client = docker.from_env(timeout=60)
         client.ping()
     except DockerException:
         return None

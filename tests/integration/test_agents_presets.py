@@ -301,7 +301,7 @@ say(*WORK)
     ground.agent("claude", script).work(ground.job())
     for name in ("child", "escaped"):
         number = ground.noted(name)
-        until(lambda number=number: not psutil.pid_exists(number), seconds=5)
+        until(lambda number=number: not psutil.pid_exists(number))
 
 
 def test_it_may_take_its_folder_away(ground: Ground):

@@ -15,11 +15,13 @@ ROOT = Path(__file__).parents[2]
 BENCHMARKS = {
     "throughput": ["--database", "sqlite"],
     "claims": ["--database", "sqlite"],
+    "events": ["--database", "sqlite"],
     "plans": [],
     "routing": [],
     "memory": [],
     "makespan": [],
     "scaling": [],
+    "stream": [],
 }
 
 

@@ -15,17 +15,14 @@ import pytest
 from click.testing import CliRunner, Result
 
 from tests.homes import own_home
-from tests.ledgers import claim, row
-from tests.plan_jobs import job_of, prepared
+from tests.ledgers import row
+from tests.plan_jobs import prepared, to_deploy
 from tests.processes import unmeasured
-from tests.repositories import new_commit
 from vibe_tasks.cli.main import cli
 from vibe_tasks.cli.plain import QuietView
 from vibe_tasks.cli.program import program
 from vibe_tasks.cli.watching import Hints
 from vibe_tasks.flow.submission import submit_plan
-from vibe_tasks.flow.workplace import Workplace, set_up
-from vibe_tasks.pipeline import Outcome
 from vibe_tasks.store import events
 from vibe_tasks.store.engine import Database
 from vibe_tasks.tasks import resources
@@ -46,18 +43,6 @@ def plan_id(ledger: Database, tmp_path: Path) -> str:
     """A plan of two tasks whose deploys are approved by hand."""
     ready = prepared(tmp_path, tasks=PARALLEL, deploy={"approval": "manual"})
     return submit_plan(ledger, ready).plan_id
-
-
-def to_deploy(ledger: Database, folder: Path, task: str) -> str:
-    """Bring the task, with a file of its own, to its deploy job; that job."""
-    place = Workplace(ledger=ledger, home=folder / "home", environ={})
-    for kind, outcome in (("dev", Outcome.DONE), ("qa", Outcome.PASSED)):
-        bench = set_up(place, claim(ledger, job_of(ledger, task, kind)))
-        commit = new_commit(
-            bench.repository, bench.plan["base_commit"], {f"{task}.txt": f"I am {task}\x1b[31m\n"}
-        )
-        bench.finish({}, outcome, commit=commit)
-    return job_of(ledger, task, "deploy")
 
 
 def vibe(*arguments: str) -> Result:
@@ -134,7 +119,7 @@ def test_on_a_terminal_a_person_is_asked(
             said += os.read(main, 4096).decode()
         second = to_deploy(ledger, tmp_path, "b")
         os.write(main, answer.encode())
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
     os.close(main)
     assert "+I am a" in said
     assert "approve the deploy of a?" in said

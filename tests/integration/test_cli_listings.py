@@ -218,7 +218,7 @@ def test_settings_are_shown_with_their_source(monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.usefixtures("home")
 def test_the_doctor_finds_nothing_wrong_with_a_new_home(monkeypatch: pytest.MonkeyPatch) -> None:
     """A stack that does not run is no fault, nor is a machine without sandboxes; that is told."""
-    monkeypatch.setattr("vibe_tasks.cli.doctor.unavailable", lambda: "bwrap is missing")
+    monkeypatch.setattr("vibe_tasks.tasks.doctor.unavailable", lambda: "bwrap is missing")
     result = vibe("doctor")
     assert result.exit_code == 0, result.output
     assert "BAD" not in result.stdout

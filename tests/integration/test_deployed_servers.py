@@ -32,7 +32,7 @@ def running(argv: list[str], folder: Path) -> Iterator[subprocess.Popen[bytes]]:
             yield process
         finally:
             process.kill()
-            process.wait(10)
+            process.wait(60)
 
 
 def test_the_broker_asks_for_its_password_and_keeps_every_message(tmp_path: Path):
@@ -65,7 +65,7 @@ def status(url: str, user: str = "", *, post: bool = False) -> int:
     head = {"Authorization": f"Basic {b64encode(user.encode()).decode()}"} if user else {}
     request = Request(url, headers=head, method="POST" if post else "GET")  # noqa: S310
     try:
-        with urlopen(request, timeout=20) as answer:  # noqa: S310
+        with urlopen(request, timeout=60) as answer:  # noqa: S310
             return int(answer.status)
     except HTTPError as error:
         return error.code

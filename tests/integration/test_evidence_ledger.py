@@ -51,9 +51,9 @@ def test_a_cancel_reaches_workers_that_are_offline(cluster: Cluster, tmp_path: P
         broker.flushall()
     after = note.apply_async((log, "after"), lane="offline")
     with cluster.worker("offline"):
-        assert after.get(timeout=20) == "after"
+        assert after.get(timeout=60) == "after"
         with pytest.raises(TaskRevokedError):
-            doomed.get(timeout=10)
+            doomed.get(timeout=60)
     assert cluster.jobs.lines(log) == ["after"]
     assert cluster.status(doomed.id) == "cancelled"
 
@@ -69,7 +69,7 @@ def test_states_results_and_history_outlive_the_broker(cluster: Cluster, tmp_pat
     with cluster.broker() as broker:
         broker.flushall()
     forgotten = cluster.app.AsyncResult(good.id)
-    assert (forgotten.state, forgotten.get(timeout=5)) == ("SUCCESS", 5)
+    assert (forgotten.state, forgotten.get(timeout=60)) == ("SUCCESS", 5)
     assert cluster.app.AsyncResult(bad.id).state == "FAILURE"
     states = [each["status"] for each in cluster.history(good.id)]
     assert states == ["pending", "processing", "completed"]
@@ -95,7 +95,7 @@ def test_one_key_is_one_live_job_whoever_submits(cluster: Cluster, tmp_path: Pat
     second = note.apply_async((log, "second"), lane="once", unique_key="invoice-7")
     assert second.id == first.id
     with cluster.worker("once"):
-        assert first.get(timeout=20) == "first"
+        assert first.get(timeout=60) == "first"
     third = note.apply_async((log, "third"), lane="once", unique_key="invoice-7")
     assert third.id != first.id
     until(lambda: cluster.jobs.lines(log) == ["first"])

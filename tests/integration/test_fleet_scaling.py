@@ -247,7 +247,7 @@ def test_a_provisioner_that_hangs_costs_one_answers_time(ground: Ground):
     """It is left, the error says so, and its lane is free for the next look."""
     hung = threading.Event()
     ground.settings = ground.settings.model_copy(update={"fleet_timeout": 0.02})
-    ground.fake.scale = lambda *_: hung.wait(30)  # type: ignore[assignment, method-assign]
+    ground.fake.scale = lambda *_: hung.wait(60)  # type: ignore[assignment, method-assign]
     ground.jobs(20)
     assert "no answer within" in (ground.look().error or "")
     hung.set()
@@ -321,7 +321,7 @@ def test_a_size_is_decided_by_one_process_on_both_databases(database: Database):
 
     def slow(lane: FleetLane, order: Order) -> int:
         entered.set()
-        go_on.wait(10)
+        go_on.wait(60)
         return scale(lane, order)
 
     fake.scale = slow  # type: ignore[method-assign]
@@ -331,7 +331,7 @@ def test_a_size_is_decided_by_one_process_on_both_databases(database: Database):
     def look() -> None:
         together.wait()
         said.append(Scaler(database, Settings(), {"virtual": fake}).scale(lane).reason)
-        if entered.wait(10):
+        if entered.wait(60):
             go_on.set()
 
     threads = [threading.Thread(target=look) for _ in range(4)]

@@ -20,6 +20,7 @@ from vibe_tasks.flow.submission import Prepared, prepare, submit_plan
 from vibe_tasks.flow.workplace import Bench, Workplace, set_up
 from vibe_tasks.store import jobs, plans
 from vibe_tasks.store.engine import Database
+from vibe_tasks.store.plan_list import list_plans
 from vibe_tasks.workspace.remote import Mirror
 
 WRITES = {"type": "command", "argv": ["sh", "-c", "cat > $VIBE_TASK_ID.txt"]}
@@ -174,7 +175,7 @@ def test_a_plan_is_accepted_whole_or_not_at_all(
         with pytest.raises(KeyboardInterrupt):
             submit_plan(database, first)
     with database.read() as connection:
-        assert plans.list_plans(connection) == ()
+        assert list_plans(connection) == ()
     assert first.repository.branch_commit("vibe/todo") == first.base_commit
 
     raw("git", "commit", "-q", "--allow-empty", "-m", "more", cwd=tmp_path / "origin")

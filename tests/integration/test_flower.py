@@ -74,9 +74,9 @@ def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
         cluster.broker_down()  # the stack brings its own
         command = ("-m", "vibe_tasks.cli.main", "up", "--workers", "2", "--flower")
         up = cluster.start("up", sys.executable, *command, environ=environ)
-        until(lambda: "ready; " in said(up) or up.exit_code() is not None, seconds=40)
+        until(lambda: "ready; " in said(up) or up.exit_code() is not None)
         assert f"http://127.0.0.1:{flower.port}" in said(up)
-        until(lambda: len(flower.workers()) == 1, seconds=40)
+        until(lambda: len(flower.workers()) == 1)
         yield Stack(cluster=cluster, up=up, flower=flower, worker=next(iter(flower.workers())))
 
 
@@ -104,7 +104,7 @@ def test_it_shows_jobs_as_the_ledger_has_them(stack: Stack, tmp_path: Path) -> N
     held = jobs.echo.apply_async((1,), lane=LANE)
     ends = {good: "SUCCESS", bad: "FAILURE", again: "SUCCESS", gone: "REVOKED", held: "RETRY"}
     for result, state in ends.items():
-        until(flower.shows(result.id, state), seconds=20)
+        until(flower.shows(result.id, state))
     shown = flower.task(good.id)
     assert (shown["name"], shown["args"], shown["result"]) == (
         "cluster_jobs.add", "(20, 22)", "42"
@@ -114,7 +114,7 @@ def test_it_shows_jobs_as_the_ledger_has_them(stack: Stack, tmp_path: Path) -> N
     assert flower.task(held.id)["exception"] == f"lane {LANE} is paused"
     with stack.cluster.ledger.begin() as connection:
         lanes.resume(connection, LANE)
-    until(flower.shows(held.id, "SUCCESS"), seconds=20)
+    until(flower.shows(held.id, "SUCCESS"))
     assert flower.get(f"/api/task/result/{good.id}")["result"] == 42  # from the ledger
 
 
@@ -124,7 +124,7 @@ def test_it_submits_jobs(stack: Stack) -> None:
         status, answer = stack.flower.ask(f"/api/task/{way}/cluster_jobs.add", '{"args": [20, 22]}')
         assert status == 200
         job = stack.cluster.jobs.add.AsyncResult(json.loads(answer)["task-id"])
-        assert job.get(timeout=20) == 42
+        assert job.get(timeout=60) == 42
         assert stack.cluster.status(job.id) == "completed"
 
 
@@ -143,7 +143,7 @@ def test_a_queues_length_is_that_of_all_its_priorities(stack: Stack, tmp_path: P
     until(lambda: stack.flower.lengths()[LANE] == len(Priority))
     gate.touch()
     for each in [*held, *waiting]:
-        each.get(timeout=20)
+        each.get(timeout=60)
     until(lambda: stack.flower.lengths()[LANE] == 0)
 
 
@@ -163,7 +163,7 @@ def test_a_rate_limit_holds_and_hoards_nothing(stack: Stack) -> None:
     until(lambda: flower.lengths()["code"] == 5)
     assert sum(each.ready() for each in results) == 1
     limit("0")
-    assert [each.get(timeout=20) for each in results] == list(range(8))
+    assert [each.get(timeout=60) for each in results] == list(range(8))
 
 
 def test_revoke_cancels_the_job_in_the_ledger(stack: Stack, tmp_path: Path) -> None:
@@ -174,11 +174,11 @@ def test_revoke_cancels_the_job_in_the_ledger(stack: Stack, tmp_path: Path) -> N
         assert stack.flower.ask(f"/api/task/revoke/{result.id}", fields)[0] == 200
         assert stack.cluster.status(result.id) == "cancelled"
         with pytest.raises(TaskRevokedError):
-            result.get(timeout=5)
+            result.get(timeout=60)
     gate.touch()
-    assert held[1].get(timeout=10) == "started"
+    assert held[1].get(timeout=60) == "started"
     for result in (waiting, held[0]):  # Flower hears of a message when a worker takes it
-        until(stack.flower.shows(result.id, "REVOKED"), seconds=20)
+        until(stack.flower.shows(result.id, "REVOKED"))
     assert not (tmp_path / "note").exists()
 
 
@@ -195,7 +195,7 @@ def test_a_pool_grows_and_shrinks_and_busy_processes_stay(stack: Stack, tmp_path
     assert stack.processes() == busy
     gate.touch()
     other_gate.touch()
-    assert [each.get(timeout=20) for each in first + second] == ["started"] * 3
+    assert [each.get(timeout=60) for each in first + second] == ["started"] * 3
     assert {stack.cluster.row(each.id)["attempt"] for each in first + second} == {1}
 
     def is_shrunk() -> bool:
@@ -203,8 +203,8 @@ def test_a_pool_grows_and_shrinks_and_busy_processes_stay(stack: Stack, tmp_path
             assert stack.flower.ask(shrink, {"n": 1})[0] == 200
         return len(stack.processes()) == 2
 
-    until(is_shrunk, seconds=20)
-    assert stack.cluster.jobs.add.delay(1, 2).get(timeout=20) == 3
+    until(is_shrunk)
+    assert stack.cluster.jobs.add.delay(1, 2).get(timeout=60) == 3
 
 
 def test_a_worker_that_is_shut_down_finishes_and_is_started_again(
@@ -215,11 +215,11 @@ def test_a_worker_that_is_shut_down_finishes_and_is_started_again(
     waiting = stack.cluster.jobs.add.delay(1, 2)
     assert stack.flower.ask(f"/api/worker/shutdown/{stack.worker}", {})[0] == 200
     gate.touch()
-    assert [each.get(timeout=20) for each in held] == ["started"] * 2
-    assert waiting.get(timeout=30) == 3
+    assert [each.get(timeout=60) for each in held] == ["started"] * 2
+    assert waiting.get(timeout=60) == 3
     rows = [stack.cluster.row(each.id) for each in [*held, waiting]]
     assert [row["attempt"] for row in rows] == [1, 1, 1]
-    until(lambda: len(stack.processes()) == 2, seconds=30)
+    until(lambda: len(stack.processes()) == 2)
 
 
 def test_without_the_password_it_says_and_does_nothing(stack: Stack) -> None:
@@ -242,7 +242,7 @@ def test_a_flower_that_may_only_read_changes_nothing(stack: Stack) -> None:
             "FLOWER_PORT": str(reader.port), "FLOWER_BASIC_AUTH": LOGIN, "FLOWER_READ_ONLY": "true"
         },
     )  # fmt: skip
-    until(lambda: stack.worker in reader.workers(), seconds=40)
+    until(lambda: stack.worker in reader.workers())
     paths = addresses("post")
     assert "/api/worker/shutdown/NAME" in paths
     for path in paths:
@@ -257,18 +257,18 @@ def test_a_killed_flower_costs_what_it_had_seen(stack: Stack, tmp_path: Path) ->
     the ledger. What the killed one left in the broker goes away.
     """
     before = stack.cluster.jobs.add.delay(20, 22)
-    until(stack.flower.shows(before.id, "SUCCESS"), seconds=20)
+    until(stack.flower.shows(before.id, "SUCCESS"))
     held, gate = stack.hold(1, tmp_path)
     (running,) = (
         each for each in descendants(psutil.Process(stack.up.pid)) if "flower" in each.cmdline()
     )
     os.kill(running.pid, signal.SIGKILL)
     gate.touch()
-    assert held[0].get(timeout=20) == "started"
-    until(lambda: stack.worker in stack.flower.workers(), seconds=40)
+    assert held[0].get(timeout=60) == "started"
+    until(lambda: stack.worker in stack.flower.workers())
     assert not stack.flower.task(before.id)
     assert stack.flower.get(f"/api/task/result/{before.id}")["result"] == 42
     after = stack.cluster.jobs.add.delay(1, 2)
-    until(stack.flower.shows(after.id, "SUCCESS"), seconds=20)
+    until(stack.flower.shows(after.id, "SUCCESS"))
     with stack.cluster.broker() as broker:
-        until(lambda: not list(broker.scan_iter("*reply.celery.pidbox*")), seconds=30)
+        until(lambda: not list(broker.scan_iter("*reply.celery.pidbox*")))

@@ -128,7 +128,7 @@ def test_leases_are_renewed_and_the_registry_knows(cluster: Cluster) -> None:
     gate = threading.Event()
     with cluster.module("consumers.job_queue").JobQueue(lease=0.6) as queue:
         job_id = queue.submit("do", lane="long")
-        with processor(cluster, queue, "long", lambda: gate.wait(30), concurrency=3) as made:
+        with processor(cluster, queue, "long", lambda: gate.wait(60), concurrency=3) as made:
             first = cluster.until(job_id, "processing")["lease_until"]
             until(lambda: cluster.row(job_id)["lease_until"] > first + 1.2)
             (row,) = registered(cluster, made)
@@ -153,7 +153,7 @@ def test_an_error_link_that_fails_ends_no_heartbeat(cluster: Cluster) -> None:
         with cluster.ledger.begin() as connection:
             connection.exec_driver_sql("UPDATE jobs SET max_retries = 1 WHERE lane = 'links'")
         other = queue.submit("do", lane="links")
-        handlers = {"do": lambda: gate.wait(30), cluster.jobs.echo.name: lambda _: gate.wait(30)}
+        handlers = {"do": lambda: gate.wait(60), cluster.jobs.echo.name: lambda _: gate.wait(60)}
         made = cluster.module("consumers.job_processor").JobProcessor(
             queue, ["links"], handlers, concurrency=2, grace=30
         )
@@ -170,7 +170,7 @@ def test_a_function_that_takes_too_long_has_failed(cluster: Cluster, queue: Any)
     gate, refused = threading.Event(), threading.Event()
 
     def handler() -> None:
-        gate.wait(30)
+        gate.wait(60)
         try:
             current(cluster).check_lease()
         except LeaseLostError:
@@ -262,12 +262,12 @@ def test_jobs_in_hand_get_their_grace(cluster: Cluster, queue: Any) -> None:
 
     def handler() -> str:
         begun.set()
-        gate.wait(30)
+        gate.wait(60)
         return "done"
 
     first, second = queue.submit("do", lane="grace"), queue.submit("do", lane="grace")
     with processor(cluster, queue, "grace", handler, grace=30) as made:
-        begun.wait(10)
+        begun.wait(60)
         made.stop()
         threading.Timer(0.2, gate.set).start()
     assert cluster.row(first)["result"] == "done"
@@ -280,12 +280,12 @@ def test_what_does_not_end_is_handed_back(cluster: Cluster, queue: Any) -> None:
 
     def handler() -> str:
         begun.set()
-        gate.wait(30)
+        gate.wait(60)
         return "too late"
 
     job_id = queue.submit("do", lane="returned")
     with processor(cluster, queue, "returned", handler, grace=0.1):
-        begun.wait(10)
+        begun.wait(60)
     row = cluster.row(job_id)
     assert (row["status"], row["retry_count"]) == ("pending", 0)
     elsewhere = queue.claim("returned")
@@ -300,7 +300,7 @@ def test_a_neighbour_keeps_its_jobs(cluster: Cluster, queue: Any) -> None:
     """
     gate = threading.Event()
     job_id = queue.submit("do", lane="mine")
-    with processor(cluster, queue, "mine", lambda: gate.wait(30)) as mine:
+    with processor(cluster, queue, "mine", lambda: gate.wait(60)) as mine:
         cluster.until(job_id, "processing")
         with processor(cluster, queue, "theirs", print) as theirs:
             until(lambda: registered(cluster, theirs))
@@ -320,7 +320,7 @@ def test_a_start_waits_for_the_ledger(
     with sqlite3.connect(str(cluster.ledger.engine.url.database), isolation_level=None) as other:
         other.execute("BEGIN IMMEDIATE")
         with processor(cluster, queue, "locked", lambda: "done"):
-            until(lambda: "ledger away" in caplog.text, seconds=30)
+            until(lambda: "ledger away" in caplog.text)
             other.execute("COMMIT")
             assert cluster.until(job_id, "completed")["result"] == "done"
 
@@ -346,11 +346,11 @@ def test_a_killed_processor_loses_its_jobs_to_another(cluster: Cluster, queue: A
     """SIGKILL: the lease ends, one failure is counted, and the job runs elsewhere."""
     wanted = [queue.submit("do", lane="killed") for _ in range(2)]
     child = cluster.start("processor", sys.executable, "-c", SCRIPT)
-    until(lambda: child.log.read_text().count("begun") == 2, seconds=30)
+    until(lambda: child.log.read_text().count("begun") == 2)
     os.kill(child.pid, signal.SIGKILL)
     cluster.dispatcher()
     with processor(cluster, queue, "killed", lambda: "done"):
-        rows = [cluster.until(job_id, "completed", seconds=30) for job_id in wanted]
+        rows = [cluster.until(job_id, "completed") for job_id in wanted]
     assert [(row["attempt"], row["retry_count"]) for row in rows] == [(2, 1), (2, 1)]
 
 
@@ -358,7 +358,7 @@ def test_a_signal_stops_a_processor(cluster: Cluster, queue: Any) -> None:
     """SIGTERM: the jobs in hand are handed back whole, and the process ends."""
     job_id = queue.submit("do", lane="killed")
     child = cluster.start("processor", sys.executable, "-c", SCRIPT)
-    until(lambda: "begun" in child.log.read_text(), seconds=30)
+    until(lambda: "begun" in child.log.read_text())
     os.kill(child.pid, signal.SIGTERM)
     until(lambda: child.exit_code() is not None)
     assert (child.exit_code(), "stopped" in child.log.read_text()) == (0, True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import signal
 import sys
 import threading
 from collections.abc import Iterator
@@ -59,7 +60,7 @@ def test_a_terminated_backend_is_replaced(postgres: Cluster) -> None:
                 "WHERE query LIKE 'LISTEN%%' AND datname = current_database()"
             ).scalar_one()
         assert ended == 1
-        assert wakeups.wait(mark, timeout=20), "whoever waits looks again after the gap"
+        assert wakeups.wait(mark, timeout=60), "whoever waits looks again after the gap"
         until_heard(postgres, wakeups)
 
 
@@ -97,11 +98,11 @@ def test_a_restarted_server_is_listened_to_again() -> None:
                 server.stop()
                 until(lambda: not wakeups.listening)
                 server.start()
-                until(lambda: wakeups.listening, seconds=30)
+                until(lambda: wakeups.listening)
                 mark = wakeups.mark()
                 ledger.close()  # connections of the old server
                 submit(ledger, new_job(lane="after"))
-                assert wakeups.wait(mark, lanes=["after"], timeout=20)
+                assert wakeups.wait(mark, lanes=["after"], timeout=60)
         finally:
             ledger.close()
             server.cleanup()
@@ -139,7 +140,7 @@ def test_without_a_broker_polling_finds_the_job(sqlite: Cluster) -> None:
     with wakeups.Wakeups(sqlite.ledger, connect, poll=0.2) as made:
         producer = threading.Timer(0.3, submit, (sqlite.ledger, new_job(lane="mine")))
         producer.start()
-        found = made.look_until(lambda: claimed(sqlite.ledger, "mine"), lanes=["mine"], timeout=20)
+        found = made.look_until(lambda: claimed(sqlite.ledger, "mine"), lanes=["mine"], timeout=60)
         producer.join()
     assert found is not None
     assert not made.listening
@@ -181,11 +182,14 @@ def test_a_forked_process_tells_too(sqlite: Cluster) -> None:
         if child == 0:
             try:
                 submit(sqlite.ledger, new_job(id="child", lane="forked"))
-                threading.Event().wait(5)
+                threading.Event().wait()
             finally:
                 os._exit(0)
-        until(lambda: [each.job_id for each in seen] == ["parent", "child"], seconds=5)
-        os.waitpid(child, 0)
+        try:
+            until(lambda: [each.job_id for each in seen] == ["parent", "child"])
+        finally:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
 
 
 def test_a_process_that_ends_at_once_has_told(sqlite: Cluster) -> None:
@@ -197,7 +201,7 @@ def test_a_process_that_ends_at_once_has_told(sqlite: Cluster) -> None:
     )
     with listening(sqlite) as wakeups, feed(sqlite, wakeups, "script") as seen:
         sqlite.start("script", sys.executable, "-c", script)
-        until(lambda: len(seen) == 1, seconds=30)
+        until(lambda: len(seen) == 1)
 
 
 def test_a_closed_queue_leaves_no_connection(sqlite: Cluster) -> None:

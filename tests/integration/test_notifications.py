@@ -200,8 +200,8 @@ def test_a_wait_ends_with_a_new_job_of_its_lane_alone(cluster: Cluster) -> None:
         until(lambda: wakeups.mark() > mark)
         assert not wakeups.wait(mark, lanes=["mine"], timeout=0.05)
         submit(cluster.ledger, new_job(lane="mine"))
-        assert wakeups.wait(mark, lanes=["mine"], timeout=10)
-        assert wakeups.wait(mark, lanes=["mine"], timeout=10), "it came after the mark"
+        assert wakeups.wait(mark, lanes=["mine"], timeout=60)
+        assert wakeups.wait(mark, lanes=["mine"], timeout=60), "it came after the mark"
 
 
 def test_a_wait_ends_with_a_change_of_its_job(cluster: Cluster) -> None:
@@ -212,7 +212,7 @@ def test_a_wait_ends_with_a_change_of_its_job(cluster: Cluster) -> None:
         mark = wakeups.mark()
         waiter = threading.Thread(target=lambda: claim(cluster.ledger, job.id))
         waiter.start()
-        assert wakeups.wait(mark, jobs=[job.id], timeout=10)
+        assert wakeups.wait(mark, jobs=[job.id], timeout=60)
         waiter.join()
 
 
@@ -235,12 +235,12 @@ def test_either_way_alone_finds_the_job(cluster: Cluster, *, works: bool) -> Non
             return taken
 
         def produce() -> None:
-            looked.wait(10)
+            looked.wait(60)
             submit(cluster.ledger, new_job(lane=lane))
 
         producer = threading.Thread(target=produce)
         producer.start()
-        found = made.look_until(look, lanes=[lane], timeout=20)
+        found = made.look_until(look, lanes=[lane], timeout=60)
         producer.join()
     assert found is not None
 
@@ -254,7 +254,7 @@ def test_a_due_job_ends_a_wait_that_would_last_longer(cluster: Cluster) -> None:
             return jobs.claim_next_job(connection, "later", worker="w", lease=30)
 
     with cluster.module("wakeups").Wakeups(cluster.ledger, None, poll=NEVER) as wakeups:
-        assert wakeups.look_until(look, lanes=["later"], timeout=20) is not None
+        assert wakeups.look_until(look, lanes=["later"], timeout=60) is not None
 
 
 def test_closing_ends_every_wait(cluster: Cluster) -> None:
@@ -267,5 +267,5 @@ def test_closing_ends_every_wait(cluster: Cluster) -> None:
         for waiter in waiters:
             waiter.start()
     for waiter in waiters:
-        waiter.join(10)
+        waiter.join(60)
     assert not any(waiter.is_alive() for waiter in waiters)

@@ -65,14 +65,14 @@ def test_each_worker_takes_its_own_queue_and_no_other(crew: Crew) -> None:
     for worker in [crew.first, crew.second] * 3:
         with believing_in(crew.cluster, worker):
             result = crew.cluster.jobs.echo.delay(1)
-        assert result.get(timeout=20) == 1
+        assert result.get(timeout=60) == 1
         row = crew.cluster.row(result.id)
         assert row["worker"] == row["routing"]["choice"] == name_of(worker)
     with crew.cluster.ledger.read() as connection:
         lanes = connection.exec_driver_sql("SELECT DISTINCT lane FROM worker_health").scalars()
         assert sorted(lanes) == sorted(LANES.split(","))
     names = (name_of(crew.first), name_of(crew.second))
-    queues = crew.cluster.app.control.inspect(timeout=5, limit=2).active_queues()
+    queues = crew.cluster.app.control.inspect(timeout=60, limit=2).active_queues()
     assert {worker: [each["name"] for each in queues[worker]] for worker in names} == {
         worker: [f"worker.{worker}", *LANES.split(",")] for worker in names
     }
@@ -83,7 +83,7 @@ def test_a_call_by_name_may_be_sent_to_one_worker(crew: Crew) -> None:
     name, queues = crew.cluster.jobs.echo.name, crew.cluster.module("queues")
     own = queues.lane_queue(queues.own_queue(name_of(crew.second)))
     sent = crew.cluster.app.send_task(name, (1,), queue=own)
-    assert sent.get(timeout=20) == 1
+    assert sent.get(timeout=60) == 1
     row = crew.cluster.row(sent.id)
     assert (row["lane"], row["worker"]) == ("code", name_of(crew.second))
 
@@ -94,7 +94,7 @@ def test_no_job_waits_for_a_full_worker_while_another_is_idle(crew: Crew, tmp_pa
     """
     with full(crew, crew.first, tmp_path), believing_in(crew.cluster, crew.first):
         results = [crew.cluster.jobs.echo.delay(number) for number in range(5)]
-        assert [each.get(timeout=20) for each in results] == list(range(5))
+        assert [each.get(timeout=60) for each in results] == list(range(5))
         assert waiting_for(crew.cluster, crew.first) == 0
         for each in results:
             row = crew.cluster.row(each.id)
@@ -141,11 +141,11 @@ def test_nothing_is_lost_or_done_twice_with_a_worker_that_stops(crew: Crew, tmp_
             lost = [cluster.jobs.note.delay(str(log), f"flushed {each}") for each in range(3)]
         with cluster.broker() as broker:
             broker.flushall()
-        assert [each.get(timeout=20) for each in lost] == [f"flushed {each}" for each in range(3)]
+        assert [each.get(timeout=60) for each in lost] == [f"flushed {each}" for each in range(3)]
         with believing_in(cluster, doomed):
             left = [cluster.jobs.note.delay(str(log), f"left {each}") for each in range(3)]
         os.kill(doomed.pid, signal.SIGKILL)
-        done += [each.get(timeout=20) for each in left]
+        done += [each.get(timeout=60) for each in left]
         until(lambda: waiting_for(cluster, doomed) == 0)
     finally:
         end(doomed)
@@ -160,8 +160,8 @@ def stopped(crew: Crew, worker: Child, log: Path, line: str) -> Iterator[str]:
         with believing_in(crew.cluster, worker):
             results = [crew.cluster.jobs.note.delay(str(log), f"{line} {n}") for n in range(3)]
         for each in results:
-            yield each.get(timeout=20)
-        until(lambda: waiting_for(crew.cluster, worker) == 0, seconds=20)
+            yield each.get(timeout=60)
+        until(lambda: waiting_for(crew.cluster, worker) == 0)
     finally:
         os.kill(worker.pid, signal.SIGCONT)
 
@@ -170,7 +170,7 @@ def _awake(cluster: Cluster, worker: Child, log: Path) -> str:
     """Who did what was sent to this worker; it may still be busy dropping what others have done."""
     with believing_in(cluster, worker):
         result = cluster.jobs.note.delay(str(log), "awake")
-    result.get(timeout=20)
+    result.get(timeout=60)
     return str(cluster.row(result.id)["worker"])
 
 
@@ -189,9 +189,9 @@ def test_a_worker_that_is_told_to_end_gives_its_own_queue_back(
                 crew.cluster.app.control.broadcast("drain", destination=[name_of(leaving)])
             with believing_in(crew.cluster, leaving):
                 results = [crew.cluster.jobs.echo.delay(number) for number in range(3)]
-            assert [each.get(timeout=20) for each in results] == [0, 1, 2]
+            assert [each.get(timeout=60) for each in results] == [0, 1, 2]
             assert leaving.exit_code() is None
-        until(lambda: leaving.exit_code() == 0, seconds=20)
+        until(lambda: leaving.exit_code() == 0)
     finally:
         end(leaving)
     with crew.cluster.broker() as broker:

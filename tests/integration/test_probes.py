@@ -81,7 +81,7 @@ class Container:
             yield process
         finally:
             process.kill()
-            process.wait(10)
+            process.wait(60)
 
     def passes(self, probe: str) -> bool:
         """Whether a probe of the manifest is content."""
@@ -95,7 +95,7 @@ class Container:
     def turns(self) -> None:
         """Wait until its loop has turned once more."""
         before = self.alive.stat().st_mtime_ns
-        until(lambda: self.alive.stat().st_mtime_ns > before, seconds=30)
+        until(lambda: self.alive.stat().st_mtime_ns > before)
 
 
 @contextmanager
@@ -129,7 +129,7 @@ def worker(cluster: Cluster, workers: list[Container]) -> Container:
     started = Container(cluster, WORKER)
     started.alive.unlink(missing_ok=True)
     assert not started.passes("startupProbe")  # it has not begun yet
-    until(started.alive.exists, seconds=30)
+    until(started.alive.exists)
     assert started.passes("startupProbe")
     ready(started.child)
     workers.append(started)
@@ -183,7 +183,7 @@ def test_no_outage_ends_a_worker(cluster: Cluster, worker: Container, postgres_s
         assert worker.passes("livenessProbe")
         assert worker.child.exit_code() is None
     cluster.broker_up()
-    until(lambda: beaten(cluster), seconds=30)
+    until(lambda: beaten(cluster))
     assert worker.passes("readinessProbe")
 
 
@@ -206,9 +206,9 @@ def test_beats_turn_and_the_fleet_is_healthy_once_a_tick_was_worked_off(cluster:
     first = Container(cluster, BEAT)
     second = Container(cluster, replace(BEAT, name="vibe-beat-2"))
     for each in (first, second):
-        until(each.alive.exists, seconds=30)
+        until(each.alive.exists)
         assert each.passes("startupProbe")
-    until(lambda: ticked(cluster), seconds=60)
+    until(lambda: ticked(cluster))
     assert first.health("beat")[0] == 0
     end(control)
     cluster.broker_down()
@@ -229,12 +229,12 @@ def test_a_pod_that_goes_hands_back_what_it_cannot_end(cluster: Cluster, worker:
     """
     log, gate = cluster.folder / "held.log", cluster.folder / "never"
     result = cluster.jobs.hold.delay(str(log), str(gate))
-    until(log.exists, seconds=30)
+    until(log.exists)
     with worker.started(WORKER.probes["preStop"]) as hook:
-        until(lambda: drains(cluster), seconds=30)
+        until(lambda: drains(cluster))
         os.kill(worker.child.pid, signal.SIGTERM)
         compose = workload("docker-compose.yml", "code")
         until(lambda: worker.child.exit_code() is not None, seconds=compose.grace)
-        assert hook.wait(30) == 0
+        assert hook.wait(60) == 0
     row = cluster.row(result.id)
     assert (row["status"], row["retry_count"]) == ("pending", 0)

@@ -53,19 +53,19 @@ def test_one_makes_what_many_want(database: Database) -> None:
     def make(who: str) -> dict[str, Any]:
         made.append(who)
         begun.set()
-        assert go.wait(20)
+        assert go.wait(60)
         if len(made) == 1:
             raise OSError(who)
         return {"by": who}
 
     with ThreadPoolExecutor(4) as pool:
         first = pool.submit(cache.get_or_make, TASK, lambda: make("first"))
-        assert begun.wait(20)
+        assert begun.wait(60)
         others = [pool.submit(cache.get_or_make, TASK, lambda n=n: make(n)) for n in "abc"]
         until(lambda: cache.get_stats()["waits"] >= 3)
         go.set()
         assert isinstance(first.exception(20), OSError)
-        results = [each.result(20) for each in others]
+        results = [each.result(60) for each in others]
     assert len(made) == 2
     assert results == [{"by": made[1]}] * 3
 

@@ -21,6 +21,7 @@ from vibe_tasks.flow.workplace import Bench, Workplace, set_up
 from vibe_tasks.pipeline import Outcome
 from vibe_tasks.store import plans
 from vibe_tasks.store.engine import Database
+from vibe_tasks.store.plan_list import list_plans
 from vibe_tasks.workspace.repository import Repository
 from vibe_tasks.workspace.worktree import checkout
 
@@ -198,7 +199,7 @@ def test_two_fresh_starts_at_once_are_one_plan(database: Database, tmp_path: Pat
     gate = threading.Barrier(2)
 
     def start() -> None:
-        gate.wait(10)
+        gate.wait(60)
         try:
             made.append(submit_plan(database, ready, fresh=True).plan_id)
         except InputError as error:
@@ -208,9 +209,9 @@ def test_two_fresh_starts_at_once_are_one_plan(database: Database, tmp_path: Pat
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
     with database.read() as connection:
-        running = [each for each in plans.list_plans(connection) if each["status"] == "running"]
+        running = [each for each in list_plans(connection) if each["status"] == "running"]
     assert len(running) == 1, made
 
 

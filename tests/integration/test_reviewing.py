@@ -141,14 +141,14 @@ def test_the_last_two_votes_at_once_decide_once(database: Database, tmp_path: Pa
     gate = threading.Barrier(2)
 
     def cast(bench: Any) -> None:
-        gate.wait(10)
+        gate.wait(60)
         bench.finish({"verdict": "pass", "findings": []}, Outcome.DONE, commit=panel.base)
 
     threads = [threading.Thread(target=cast, args=(bench,)) for bench in benches]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
     assert (panel.verdict(), panel.live()) == ("pass", ["deploy"])
     assert len(runs(panel)) == 1
     assert panel.events() == ["QA_PASSED"]

@@ -52,7 +52,7 @@ def _while_locked(
                     break
             threading.Event().wait(0.01)
         end(connection)
-    thread.join(30)
+    thread.join(60)
     return outcome
 
 

@@ -57,6 +57,6 @@ def test_hard_jobs_at_a_bearable_pace_go_to_the_senior(cluster: Cluster) -> None
         results.append(cluster.jobs.ponder.delay(0.02))
         pace.wait(0.05)
     for each in results:
-        each.get(timeout=20)
+        each.get(timeout=60)
     shares = done_by(cluster, "hard")
     assert shares[name_of(senior)] > 0.9 * 60, shares

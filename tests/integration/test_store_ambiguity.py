@@ -156,7 +156,7 @@ def test_another_process_may_hold_sqlites_lock_for_seconds(sqlite_url: str) -> N
 
     holder = threading.Thread(target=hold)
     holder.start()
-    held.wait(5)
+    held.wait(60)
     retries = Retries(monotonic=lambda: 0.0, sleep=lambda _: None, uniform=middle)
     writing.submit(first, [new_job(id="b")], retries=retries)
     assert claim(first, "a").attempt == 1

@@ -60,7 +60,7 @@ def test_one_of_many_claimers_gets_the_job(database: Database) -> None:
     start = Barrier(8)
 
     def one(number: int) -> bool:
-        start.wait(timeout=20)
+        start.wait(timeout=60)
         with database.write_once() as connection:
             return jobs.claim(connection, "a", worker=f"w{number}", lease=30) is not None
 

@@ -61,7 +61,7 @@ def crowd(database: Database, wanted: Iterable[str], *, peak: int) -> int:
 
     def one(number: int) -> int:
         seen = 0
-        start.wait(timeout=20)
+        start.wait(timeout=60)
         while left:
             with database.begin() as connection:
                 found = jobs.claim_next_job(connection, "code", worker=f"w{number}", lease=60)
@@ -71,7 +71,7 @@ def crowd(database: Database, wanted: Iterable[str], *, peak: int) -> int:
             seen = max(seen, len(running))
             if seen >= peak:
                 full.set()
-            full.wait(5)  # the first ones stay until as many run as may
+            full.wait(60)  # the first ones stay until as many run as may
             running.discard(found.id)
             with database.write_once() as connection:
                 jobs.complete_job(connection, found.id, found.attempt, None)

@@ -61,7 +61,7 @@ def test_a_child_forked_while_a_thread_writes_can_write(ledger: Database) -> Non
 
     thread = threading.Thread(target=heartbeat)
     thread.start()
-    assert inside.wait(10)
+    assert inside.wait(60)
     threading.Timer(0.3, go_on.set).start()
     assert forked(ledger, "by the child")
     thread.join()
@@ -91,7 +91,7 @@ def test_a_thread_may_fork_in_the_middle_of_its_own_use() -> None:
         thread.start()
         assert not entered.is_set()
         uses.release()
-        assert entered.wait(10)
+        assert entered.wait(60)
         thread.join()
     assert uses.hold(60)
     uses.release()
@@ -108,7 +108,7 @@ def test_a_thread_that_never_ends_its_use_does_not_stop_forks() -> None:
 
     thread = threading.Thread(target=stuck)
     thread.start()
-    assert inside.wait(10)
+    assert inside.wait(60)
     assert not uses.hold(0.05)
     uses.release()
     go_on.set()

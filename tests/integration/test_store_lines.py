@@ -178,7 +178,7 @@ def test_a_claim_that_waited_knows_of_the_pause(database: Database) -> None:
             until(lambda: blocked(database))
             with database.begin() as connection:
                 lanes.pause(connection, "code")
-        assert waiting.result(timeout=10) is None
+        assert waiting.result(timeout=60) is None
     assert row(database, "a")["held_for"] == "lane"
 
 

@@ -87,7 +87,7 @@ def test_several_dispatchers_share_the_outbox(database: Database) -> None:
     start = Barrier(4)
 
     def one(_: int) -> list[str]:
-        start.wait(timeout=20)
+        start.wait(timeout=60)
         taken: list[str] = []
         while found := take(database, most=20):
             taken += found

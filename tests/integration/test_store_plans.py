@@ -8,6 +8,7 @@ from vibe_tasks.errors import UnknownJobError
 from vibe_tasks.jobs import JobStatus, NewJob
 from vibe_tasks.store import jobs, plans
 from vibe_tasks.store.engine import Database, server_time
+from vibe_tasks.store.plan_list import list_plans
 
 NEEDS = [("b", "a"), ("c", "a"), ("d", "b"), ("d", "c"), ("e", "d")]
 """A diamond with a tail: each pair is a task and one that it needs."""
@@ -55,7 +56,7 @@ def test_a_plan_is_found_by_id_and_by_name(database: Database) -> None:
         connection.exec_driver_sql("UPDATE plans SET created_at = created_at - 9 WHERE id = 'p1'")
         assert plans.find_plan(connection, "p1")["spec"] == {"n": 1}
         assert plans.find_plan(connection, "todo")["id"] == "p2"
-        assert [each["id"] for each in plans.list_plans(connection)] == ["p2", "p1"]
+        assert [each["id"] for each in list_plans(connection)] == ["p2", "p1"]
         plans.set_plan_status(connection, "p2", "replaced")
         assert plans.find_plan(connection, "todo")["id"] == "p1"
         with pytest.raises(UnknownJobError, match="no plan nothing"):
@@ -91,7 +92,7 @@ def test_a_replaced_plan_keeps_its_end_and_its_branch(database: Database) -> Non
         plans.move_branch(connection, plan_row("p4", branch="vibe/todo"), "vibe/todo.1")
         assert plans.find_plan(connection, "p1")["ended_at"] == ended
         assert plans.find_plan(connection, "p2")["ended_at"] is not None
-        branches = {each["id"]: each["branch"] for each in plans.list_plans(connection)}
+        branches = {each["id"]: each["branch"] for each in list_plans(connection)}
     assert branches == {"p1": "vibe/todo", "p2": "vibe/todo.1", "p3": "vibe/todo"}
 
 

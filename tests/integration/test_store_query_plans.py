@@ -11,6 +11,7 @@ from vibe_tasks.store import (
     claims,
     counts,
     deadlines,
+    event_query,
     held,
     key_lines,
     lanes,
@@ -150,3 +151,35 @@ def test_the_figures_of_a_queue_leave_the_ended_jobs_alone(database: Database) -
         plan = plan_of(database, statement, {})
         assert index in plan, f"{name}: {plan}"
         assert re.search(WHOLE, plan) is None, f"{name}: {plan}"
+
+
+def test_events_are_found_by_their_index(database: Database) -> None:
+    """The newest of each level, of all, of a session and of a type; those after an id; and the
+    names, of which each is looked up past all rows that have the same.
+    """
+    events = (
+        "INSERT INTO events (source_app, session_id, hook_event_type, payload, timestamp, priority)"
+        " WITH RECURSIVE n (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM n WHERE n < 5000)"
+        " SELECT 'a', 's' || n % 40, 'T' || n % 30, '{}', n, CASE WHEN n % 20 = 0 THEN 1 ELSE 0 END"
+        " FROM n"
+    )
+    with database.begin() as connection:
+        connection.execute(text(events))
+        connection.execute(text("ANALYZE"))
+    newest = {"until": 10**9, "grave": 100, "regular": 200, "name": "s1"}
+    later = {"last_seen": 4_000, "until": 10**9, "least": 0, "limit": 100, "session": "s1"}
+    levels = (0, 1, 2, 3)
+    queries: dict[str, tuple[Statement, dict[str, object]]] = {
+        "idx_events_priority": (event_query._newest(levels, None, of_types=False), newest),
+        "idx_events_session_priority": (
+            event_query._newest(levels, "session", of_types=False), newest,
+        ),
+        "idx_events_type_priority": (event_query._newest(levels, "type", of_types=False), newest),
+        "idx_events_session": (event_query._AFTER_OF_SESSION, later),
+        "idx_events_source": (event_query._OPTIONS["source_app"], {}),
+    }  # fmt: skip
+    whole = WHOLE.replace("jobs", "events")
+    for index, (statement, values) in queries.items():
+        plan = plan_of(database, statement, values)
+        assert re.search(rf"\b{index}\b", plan), plan
+        assert re.search(whole, plan) is None, f"{index}: {plan}"

@@ -171,7 +171,7 @@ def test_one_key_has_one_live_job_under_concurrency(database: Database) -> None:
 
     def one(number: int) -> tuple[str, bool]:
         job = new_job(id=f"job-k{number}", unique_key="k")
-        start.wait(timeout=20)
+        start.wait(timeout=60)
         with database.begin() as connection:
             answer = jobs.submit(connection, [job])[0]
         return answer.id, answer.fresh
@@ -189,7 +189,7 @@ def test_two_batches_with_the_same_keys_do_not_lock_crosswise(database: Database
 
     def batch(order: Iterator[str]) -> int:
         made: list[NewJob] = [new_job(unique_key=key) for key in order]
-        start.wait(timeout=20)
+        start.wait(timeout=60)
         with database.begin() as connection:
             return sum(each.fresh for each in jobs.submit(connection, made))
 

@@ -71,13 +71,13 @@ class Pool:
     def control(self, command: str, **arguments: Any) -> Any:
         """The worker's answer to a remote-control command."""
         answers = self.cluster.app.control.broadcast(
-            command, arguments=arguments, destination=[self.name], reply=True, timeout=10, limit=1
+            command, arguments=arguments, destination=[self.name], reply=True, timeout=60, limit=1
         )
         return answers[0][self.name]
 
     def until_it_has(self, number: int) -> None:
         """Wait until the pool has so many processes."""
-        until(lambda: len(self.processes()) == number, seconds=30)
+        until(lambda: len(self.processes()) == number)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,12 +110,12 @@ class Batch:
 
     def until_started(self, number: int) -> None:
         """Wait until so many have begun."""
-        until(lambda: len(self.pids("start")) >= number, seconds=30)
+        until(lambda: len(self.pids("start")) >= number)
 
     def until_completed(self) -> None:
         """Wait until all are."""
         for each in self.ids:
-            self.cluster.until(each, "completed", seconds=60)
+            self.cluster.until(each, "completed")
 
     def assert_each_ran_once(self) -> None:
         """All began and ended in one process at the first attempt, none was interrupted."""
@@ -240,12 +240,12 @@ def test_nothing_is_lost_when_a_grown_worker_stops_or_dies_as_it_grows(
         until(lambda: "Warm shutdown" in said(stopped))
         with cluster.worker("lossy", "--autoscale=6,1", environ=SCALED) as killed:
             other = Pool(cluster=cluster, worker=killed, lane="lossy")
-            until(lambda: len(other.processes()) > 1, seconds=30)
+            until(lambda: len(other.processes()) > 1)
             members = other.processes()
             os.kill(killed.pid, signal.SIGKILL)
             until(lambda: not any(runs(each) for each in members))
         batch.open()
-        until(lambda: stopped.exit_code() is not None, seconds=30)
+        until(lambda: stopped.exit_code() is not None)
     with cluster.worker("lossy", processes=2) as last:
         batch.until_completed()
         fixed = Pool(cluster=cluster, worker=last, lane="lossy")

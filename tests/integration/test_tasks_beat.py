@@ -46,7 +46,7 @@ def two(cluster: Cluster, beats: list[Child]) -> tuple[Child, Child]:
     beats[:] = [each for each in beats if each.exit_code() is None]
     while len(beats) < 2:
         beats.append(beat(cluster))
-    until(lambda: leads(beats[0]) != leads(beats[1]), seconds=30)
+    until(lambda: leads(beats[0]) != leads(beats[1]))
     first, second = sorted(beats, key=leads, reverse=True)
     return first, second
 
@@ -54,7 +54,7 @@ def two(cluster: Cluster, beats: list[Child]) -> tuple[Child, Child]:
 def beat(cluster: Cluster) -> Child:
     """A beat that has begun."""
     child = start(cluster)
-    until(lambda: leads(child) or "standing by" in said(child), seconds=30)
+    until(lambda: leads(child) or "standing by" in said(child))
     return child
 
 
@@ -75,10 +75,10 @@ def ticks(cluster: Cluster) -> int:
     return cluster.messages("ticks")
 
 
-def more_ticks(cluster: Cluster, *, seconds: float = 20) -> None:
+def more_ticks(cluster: Cluster) -> None:
     """Wait for three more ticks."""
     before = ticks(cluster)
-    until(lambda: ticks(cluster) >= before + 3, seconds=seconds)
+    until(lambda: ticks(cluster) >= before + 3)
 
 
 def sent(child: Child) -> int:
@@ -90,8 +90,8 @@ def test_two_beats_send_each_tick_once(cluster: Cluster, two: tuple[Child, Child
     """An entry of one second: never more ticks than seconds, and one of the beats sends them."""
     first, second = two
     quiet = sent(second)
-    before, begun = ticks(cluster), monotonic()
-    until(lambda: ticks(cluster) >= before + 5, seconds=30)
+    begun, before = monotonic(), ticks(cluster)
+    until(lambda: ticks(cluster) >= before + 5)
     assert ticks(cluster) - before <= monotonic() - begun + 1
     assert leads(first)
     assert not leads(second)
@@ -106,9 +106,9 @@ def test_another_beat_takes_over(
     first, second = two
     more_ticks(cluster)
     os.kill(first.pid, how)
-    more_ticks(cluster, seconds=30)
+    more_ticks(cluster)
     assert leads(second)
-    assert first.wait(20) is not None
+    assert first.wait(60) is not None
 
 
 def test_a_leader_that_was_stopped_steps_back(cluster: Cluster, two: tuple[Child, Child]) -> None:
@@ -117,13 +117,13 @@ def test_a_leader_that_was_stopped_steps_back(cluster: Cluster, two: tuple[Child
     more_ticks(cluster)
     os.kill(first.pid, signal.SIGSTOP)
     try:
-        until(lambda: leads(second), seconds=30)
+        until(lambda: leads(second))
     finally:
         os.kill(first.pid, signal.SIGCONT)
-    until(lambda: not leads(first), seconds=20)
+    until(lambda: not leads(first))
     quiet = sent(first)
-    before, begun = ticks(cluster), monotonic()
-    until(lambda: ticks(cluster) >= before + 3, seconds=20)
+    begun, before = monotonic(), ticks(cluster)
+    until(lambda: ticks(cluster) >= before + 3)
     assert ticks(cluster) - before <= monotonic() - begun + 1
     assert sent(first) == quiet
 
@@ -161,9 +161,9 @@ def test_a_broker_that_was_away_does_not_end_beat(
     more_ticks(cluster)
     lost = {child: said(child).count("Redis away") for child in two}
     cluster.broker_down()
-    until(lambda: all(said(each).count("Redis away") > lost[each] for each in two), seconds=20)
+    until(lambda: all(said(each).count("Redis away") > lost[each] for each in two))
     cluster.broker_up()
-    more_ticks(cluster, seconds=30)
+    more_ticks(cluster)
     assert [child.exit_code() for child in two] == [None, None]
 
 
@@ -175,6 +175,6 @@ def test_a_beat_that_starts_first_waits_for_the_broker(
         end(beats.pop())
     cluster.broker_down()
     beats.append(start(cluster))
-    until(lambda: "Redis away" in said(beats[0]), seconds=30)
+    until(lambda: "Redis away" in said(beats[0]))
     cluster.broker_up()
-    more_ticks(cluster, seconds=30)
+    more_ticks(cluster)

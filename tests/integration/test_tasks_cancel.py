@@ -36,8 +36,8 @@ def test_a_cancelled_job_ends_with_all_its_processes(cluster: Cluster, tmp_path:
     result = cluster.jobs.hold_children.delay(str(log))
     until(lambda: len(pids(cluster, log)) == 3)
     control.cancel_job(cluster.ledger, result.id, "changed my mind")
-    until(lambda: not any(map(psutil.pid_exists, pids(cluster, log))), seconds=15)
-    assert cluster.jobs.add.submit_many([(1, 2)] * 8)[-1].get(timeout=15) == 3
+    until(lambda: not any(map(psutil.pid_exists, pids(cluster, log))))
+    assert cluster.jobs.add.submit_many([(1, 2)] * 8)[-1].get(timeout=60) == 3
     row = cluster.row(result.id)
     assert (row["status"], row["retry_count"], row["error"]) == ("cancelled", 0, "changed my mind")
 
@@ -51,9 +51,9 @@ def test_a_job_that_is_cancelled_and_retried_runs_in_its_new_attempt_alone(
     until(log.exists)
     control.cancel_job(cluster.ledger, result.id, "again, please")
     cluster.retry_by_hand(result.id)
-    until(lambda: len(cluster.jobs.lines(log)) == 2, seconds=15)
+    until(lambda: len(cluster.jobs.lines(log)) == 2)
     lease = cluster.row(result.id)["lease_until"]
-    until(lambda: cluster.row(result.id)["lease_until"] > lease + 2, seconds=15)
+    until(lambda: cluster.row(result.id)["lease_until"] > lease + 2)
     second.touch()
     until(lambda: cluster.status(result.id) == "completed")
     row = cluster.row(result.id)
@@ -99,11 +99,11 @@ def test_a_pool_of_threads_lets_a_cancelled_job_run_and_refuses_its_result(
         result = cluster.jobs.hold.apply_async((str(log), str(gate)), lane="threads")
         until(log.exists)
         control.cancel_job(cluster.ledger, result.id, "no")
-        until(lambda: "this pool cannot end it" in said(worker), seconds=15)
+        until(lambda: "this pool cannot end it" in said(worker))
         seen = last_seen(cluster, "threads")
-        until(lambda: last_seen(cluster, "threads") > seen + 3, seconds=15)
+        until(lambda: last_seen(cluster, "threads") > seen + 3)
         gate.touch()
-        assert cluster.jobs.add.apply_async((1, 2), lane="threads").get(timeout=10) == 3
+        assert cluster.jobs.add.apply_async((1, 2), lane="threads").get(timeout=60) == 3
         assert said(worker).count("this pool cannot end it") == 1  # not once for each beat
     assert cluster.status(result.id) == "cancelled"
 
@@ -121,7 +121,7 @@ def test_a_time_limit_ends_what_has_left_the_process_group(
     """Also a child in a session of its own, of a job that does not heed SIGTERM."""
     log = tmp_path / "log"
     result = cluster.jobs.hold_children.apply_async((str(log),), time_limit=1.5)
-    until(lambda: len(cluster.errors(result.id)) >= 1, seconds=20)
+    until(lambda: len(cluster.errors(result.id)) >= 1)
     assert "TimeLimitExceeded: 1.5 s" in cluster.errors(result.id)[0]
     control.cancel_job(cluster.ledger, result.id, "enough")
-    until(lambda: not any(map(psutil.pid_exists, pids(cluster, log))), seconds=15)
+    until(lambda: not any(map(psutil.pid_exists, pids(cluster, log))))

@@ -57,7 +57,7 @@ def test_a_chord_outlives_an_emptied_broker(cluster: Cluster, gated: Gated) -> N
     with cluster.broker() as broker:
         broker.flushall()
     gated.open()
-    assert len(result.get(timeout=30)) == 2
+    assert len(result.get(timeout=60)) == 2
 
 
 def test_a_chord_submitted_without_a_broker_runs_later(cluster: Cluster) -> None:
@@ -67,7 +67,7 @@ def test_a_chord_submitted_without_a_broker_runs_later(cluster: Cluster) -> None
             cluster.jobs.total.s()
         )
         assert cluster.status(result.id) == "blocked"
-    assert result.get(timeout=30) == 6
+    assert result.get(timeout=60) == 6
 
 
 def test_a_member_retried_by_hand_completes_its_chord(cluster: Cluster, tmp_path: Path) -> None:
@@ -75,11 +75,11 @@ def test_a_member_retried_by_hand_completes_its_chord(cluster: Cluster, tmp_path
     jobs, gate = cluster.jobs, tmp_path / "gate"
     result = chord([jobs.add.s(1, 1), jobs.refuse_until.s(str(gate))])(jobs.echo.s())
     with pytest.raises(ChordError, match="not yet"):
-        jobs.echo.AsyncResult(result.id).get(timeout=30)
+        jobs.echo.AsyncResult(result.id).get(timeout=60)
     gate.touch()
     cluster.retry_by_hand(result.parent.results[1].id)
     cluster.until(result.id, "completed")
-    assert jobs.echo.AsyncResult(result.id).get(timeout=5) == [2, "now"]
+    assert jobs.echo.AsyncResult(result.id).get(timeout=60) == [2, "now"]
 
 
 def test_a_member_that_is_cancelled_fails_its_chord(cluster: Cluster, gated: Gated) -> None:
@@ -87,7 +87,7 @@ def test_a_member_that_is_cancelled_fails_its_chord(cluster: Cluster, gated: Gat
     result = chord(gated.members)(cluster.jobs.echo.s())
     cancel_job(cluster.ledger, result.parent.results[0].id, "not this one")
     with pytest.raises(ChordError, match="not this one"):
-        cluster.jobs.echo.AsyncResult(result.id).get(timeout=10)
+        cluster.jobs.echo.AsyncResult(result.id).get(timeout=60)
     gated.open()
     cluster.until(result.parent.results[1].id, "completed")
     assert cluster.status(result.id) == "cancelled"
@@ -109,7 +109,7 @@ def test_a_chain_into_a_group_is_in_the_ledger_with_its_first_link(cluster: Clus
     """
     jobs = cluster.jobs
     flow = chain(jobs.add.s(1, 2), group(jobs.add.s(10), jobs.add.s(20)), jobs.total.s())
-    assert flow.apply_async().get(timeout=30) == 36
+    assert flow.apply_async().get(timeout=60) == 36
     with cluster.ledger.read() as connection:
         row = cluster.module("follow").jobs.list_jobs(connection, where={"kind": "follow"})[0]
     before = cluster.count_jobs()
@@ -122,14 +122,14 @@ def test_a_chord_into_a_chain(cluster: Cluster) -> None:
     jobs = cluster.jobs
     body = chain(jobs.total.s(), jobs.add.s(100))
     result = chord([jobs.add.s(number, 0) for number in range(4)])(body)
-    assert result.get(timeout=30) == 106
+    assert result.get(timeout=60) == 106
 
 
 def test_an_immutable_body_gets_no_results(cluster: Cluster) -> None:
     """`si()` as in Celery."""
     jobs = cluster.jobs
     result = chord([jobs.add.s(1, 1), jobs.add.s(2, 2)])(jobs.add.si(20, 22))
-    assert result.get(timeout=30) == 42
+    assert result.get(timeout=60) == 42
 
 
 def test_a_failed_link_inside_a_member_fails_the_chord(cluster: Cluster, tmp_path: Path) -> None:
@@ -138,7 +138,7 @@ def test_a_failed_link_inside_a_member_fails_the_chord(cluster: Cluster, tmp_pat
     member = chain(jobs.refuse.si(str(tmp_path / "log")), jobs.add.si(1, 1))
     result = chord([member, jobs.add.s(1, 1)])(jobs.total.s())
     with pytest.raises(ChordError, match="it will never work"):
-        jobs.total.AsyncResult(result.id).get(timeout=30)
+        jobs.total.AsyncResult(result.id).get(timeout=60)
     until(lambda: cluster.status(result.id) == "cancelled")
 
 
@@ -146,7 +146,7 @@ def test_chords_in_chords(cluster: Cluster) -> None:
     """The inner body is a member of the outer one."""
     jobs = cluster.jobs
     inner = chord([jobs.add.s(1, 1), jobs.add.s(2, 2)], jobs.total.s())
-    assert chord([inner, jobs.add.s(10, 0)])(jobs.total.s()).get(timeout=30) == 16
+    assert chord([inner, jobs.add.s(10, 0)])(jobs.total.s()).get(timeout=60) == 16
 
 
 def test_a_failure_climbs_through_chords_in_chords(cluster: Cluster, tmp_path: Path) -> None:
@@ -158,13 +158,13 @@ def test_a_failure_climbs_through_chords_in_chords(cluster: Cluster, tmp_path: P
     result = chord([inner, jobs.add.s(10, 0)])(jobs.echo.s())
     cluster.until(result.id, "cancelled")
     with pytest.raises(ChordError, match="not yet"):
-        jobs.echo.AsyncResult(result.id).get(timeout=5)
+        jobs.echo.AsyncResult(result.id).get(timeout=60)
     gate.touch()
     letters = cluster.dead_letters().values()
     (dead,) = [each["id"] for each in letters if each["name"] == jobs.refuse_until.name]
     cluster.retry_by_hand(dead)
     cluster.until(result.id, "completed")
-    assert jobs.echo.AsyncResult(result.id).get(timeout=5) == [["now"], 10]
+    assert jobs.echo.AsyncResult(result.id).get(timeout=60) == [["now"], 10]
 
 
 def test_a_member_whose_key_is_taken_fails_its_chord(cluster: Cluster, gated: Gated) -> None:
@@ -174,7 +174,7 @@ def test_a_member_whose_key_is_taken_fails_its_chord(cluster: Cluster, gated: Ga
     member = jobs.add.s(1, 1).set(unique_key="taken")
     result = chord([member, jobs.add.s(2, 2)])(jobs.total.s())
     with pytest.raises(ChordError, match=f"job {holder.id} has its unique_key 'taken'"):
-        jobs.total.AsyncResult(result.id).get(timeout=10)
+        jobs.total.AsyncResult(result.id).get(timeout=60)
 
 
 def test_a_body_whose_key_is_taken_is_refused(cluster: Cluster, gated: Gated) -> None:

@@ -46,12 +46,12 @@ def test_a_paused_lane_waits_and_a_resumed_one_goes_on(cluster: Cluster, tmp_pat
     later = cluster.jobs.note.apply_async((str(tmp_path / "b"),), lane="keyed", countdown=0.2)
     until(lambda: cluster.row(waiting.id)["held_at"] is not None)
     until(lambda: cluster.row(later.id)["held_at"] is not None)
-    assert cluster.jobs.add.delay(1, 2).get(timeout=10) == 3
+    assert cluster.jobs.add.delay(1, 2).get(timeout=60) == 3
     assert cluster.messages("keyed") == 0
     assert [row["status"] for row in cluster.history(waiting.id)] == ["pending"]
     with cluster.ledger.begin() as connection:
         lanes.resume(connection, "keyed")
-    assert waiting.get(timeout=10) == later.get(timeout=10) == "started"
+    assert waiting.get(timeout=60) == later.get(timeout=60) == "started"
 
 
 def test_no_more_run_than_the_lane_allows(cluster: Cluster, tmp_path: Path) -> None:
@@ -67,7 +67,7 @@ def test_no_more_run_than_the_lane_allows(cluster: Cluster, tmp_path: Path) -> N
     until(lambda: sum(cluster.row(each.id)["held_at"] is not None for each in results) == 18)
     assert len(cluster.jobs.lines(log)) == 2
     gate.touch()
-    assert [each.get(timeout=30) for each in results] == [str(number) for number in range(20)]
+    assert [each.get(timeout=60) for each in results] == [str(number) for number in range(20)]
     with cluster.ledger.read() as connection:
         running = connection.exec_driver_sql(
             "SELECT h.status FROM job_history h JOIN jobs j ON j.id = h.job_id "
@@ -90,7 +90,7 @@ def test_one_job_of_a_key_after_another(cluster: Cluster, tmp_path: Path) -> Non
     until(lambda: all(len(cluster.jobs.lines(log)) == 1 for log in logs))
     gate.touch()
     for each in results:
-        each.get(timeout=20)
+        each.get(timeout=60)
     for log in logs:
         written = cluster.jobs.lines(log)
         assert len(written) == 8
@@ -111,7 +111,7 @@ def test_what_has_not_started_in_time_is_cancelled(cluster: Cluster, tmp_path: P
     ]
     for each in results:
         with pytest.raises(TaskRevokedError, match="not started by its deadline"):
-            each.get(timeout=10)
+            each.get(timeout=60)
         assert [row["status"] for row in cluster.history(each.id)] == ["pending", "cancelled"]
         with cluster.ledger.read() as connection:
             (told,) = events.recent(connection, session=each.id)
@@ -122,7 +122,7 @@ def test_what_has_not_started_in_time_is_cancelled(cluster: Cluster, tmp_path: P
 def test_a_deadline_is_for_the_first_start_alone(cluster: Cluster, tmp_path: Path) -> None:
     """A job that has started in time keeps its retries."""
     result = cluster.jobs.fail_until.apply_async((str(tmp_path / "log"), 3), expires=5)
-    assert result.get(timeout=20) == 3
+    assert result.get(timeout=60) == 3
 
 
 def test_a_chord_hears_of_a_member_that_was_given_up(cluster: Cluster) -> None:
@@ -132,7 +132,7 @@ def test_a_chord_hears_of_a_member_that_was_given_up(cluster: Cluster) -> None:
     late = cluster.jobs.echo.s(1).set(lane="keyed", expires=0.2)
     result = (group(late, cluster.jobs.echo.s(2)) | cluster.jobs.total.s()).apply_async()
     with pytest.raises((ChordError, TaskRevokedError)):
-        result.get(timeout=15)
+        result.get(timeout=60)
 
 
 @pytest.mark.parametrize(
@@ -154,4 +154,4 @@ def test_an_id_belongs_to_one_job(cluster: Cluster) -> None:
     first = cluster.jobs.add.apply_async((1, 2), task_id="my-id")
     with pytest.raises(InputError, match=r"^job my-id is in the ledger already$"):
         cluster.jobs.add.apply_async((3, 4), task_id="my-id")
-    assert first.get(timeout=10) == 3
+    assert first.get(timeout=60) == 3

@@ -40,7 +40,7 @@ def test_a_killed_workers_job_is_taken_back_and_another_does_it(
         worker.kill()
     gate.touch()
     with cluster.worker("doomed"):
-        assert result.get(timeout=20) == "started"
+        assert result.get(timeout=60) == "started"
     assert cluster.jobs.lines(log) == ["started"] * 2
     (error,) = cluster.errors(result.id)
     assert error.startswith("WorkerLost: its process is gone: doomed-")
@@ -54,9 +54,9 @@ def test_a_job_that_outlives_many_leases_is_run_once(cluster: Cluster, tmp_path:
         result = cluster.jobs.hold.apply_async((str(log), str(gate)), lane="long")
         until(log.exists)
         first = cluster.row(result.id)["lease_until"]
-        until(lambda: cluster.row(result.id)["lease_until"] > first + 3, seconds=15)
+        until(lambda: cluster.row(result.id)["lease_until"] > first + 3)
         gate.touch()
-        assert result.get(timeout=10) == "started"
+        assert result.get(timeout=60) == "started"
     assert cluster.row(result.id)["attempt"] == 1
     assert cluster.jobs.lines(log) == ["started"]
 
@@ -74,7 +74,7 @@ def test_a_member_whose_worker_dies_for_the_last_time_fails_its_chord(
         until(log.exists)
         worker.kill()
     with pytest.raises(ChordError, match="WorkerLost"):
-        jobs.total.AsyncResult(result.id).get(timeout=20)
+        jobs.total.AsyncResult(result.id).get(timeout=60)
     until(lambda: len(jobs.lines(told)) == 1)
 
 
@@ -96,7 +96,7 @@ def test_what_follows_is_written_with_the_completion(cluster: Cluster, tmp_path:
             worker.kill()
     assert row["status"] == "pending"
     with cluster.worker("chained"):
-        assert result.get(timeout=20) == "second"
+        assert result.get(timeout=60) == "second"
     assert cluster.jobs.lines(log) == ["started", "second"]
 
 
@@ -113,14 +113,14 @@ def test_a_warm_shutdown_finishes_the_job_in_hand(cluster: Cluster, tmp_path: Pa
         lease = cluster.row(first.id)["lease_until"]
         until(lambda: cluster.row(first.id)["lease_until"] > lease + 2)
         gate.touch()
-        assert worker.wait(15) == 0
+        assert worker.wait(60) == 0
     assert cluster.row(first.id)["attempt"] == 1
     assert cluster.status(first.id) == "completed"
     assert cluster.status(second.id) == "pending"
     assert cluster.jobs.lines(log) == ["first"]
     assert not working(cluster, "warm")
     with cluster.worker("warm"):
-        assert second.get(timeout=20) == "second"
+        assert second.get(timeout=60) == "second"
 
 
 def test_a_cold_shutdown_hands_the_job_back_uncounted(cluster: Cluster, tmp_path: Path) -> None:
@@ -130,12 +130,12 @@ def test_a_cold_shutdown_hands_the_job_back_uncounted(cluster: Cluster, tmp_path
         result = cluster.jobs.hold.apply_async((str(log), str(gate)), lane="cold")
         until(log.exists)
         os.kill(worker.pid, signal.SIGQUIT)
-        assert worker.wait(20) is not None
+        assert worker.wait(60) is not None
     row = cluster.row(result.id)
     assert (row["status"], row["attempt"], row["retry_count"]) == ("pending", 1, 0), row["error"]
     gate.touch()
     with cluster.worker("cold"):
-        assert result.get(timeout=20) == "started"
+        assert result.get(timeout=60) == "started"
 
 
 def test_no_pool_process_outlives_a_killed_worker(cluster: Cluster, tmp_path: Path) -> None:
@@ -147,14 +147,14 @@ def test_no_pool_process_outlives_a_killed_worker(cluster: Cluster, tmp_path: Pa
         cluster.jobs.hold.apply_async((str(log), str(tmp_path / "never")), lane="orphans")
         until(log.exists)
         os.kill(worker.pid, signal.SIGKILL)
-        until(lambda: not any(map(runs, pool)), seconds=5)
+        until(lambda: not any(map(runs, pool)))
 
 
 def test_a_pool_of_threads_or_none_runs_jobs(cluster: Cluster) -> None:
     """`-P solo` and `-P threads` claim, run and complete like prefork."""
     with cluster.worker("solo", "-P", "solo"), cluster.worker("threads", "-P", "threads"):
         for lane in ("solo", "threads"):
-            assert cluster.jobs.add.apply_async((1, 2), lane=lane).get(timeout=10) == 3
+            assert cluster.jobs.add.apply_async((1, 2), lane=lane).get(timeout=60) == 3
 
 
 def test_a_full_worker_under_a_ledger_that_is_busy_loses_nothing(cluster: Cluster) -> None:

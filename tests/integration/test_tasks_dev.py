@@ -42,7 +42,7 @@ def test_a_call_goes_the_whole_way(cluster: Cluster, tmp_path: Path) -> None:
         agent=[sys.executable, "-c", AGENT], checks=["grep hello greeting.txt"],
     )  # fmt: skip
 
-    done = result.get(timeout=30)
+    done = result.get(timeout=60)
     assert done["changed"]
     plan_id = cluster.row(result.id)["plan_id"]
 

@@ -89,7 +89,7 @@ def test_a_tasks_death_reaches_people(
         )  # fmt: skip
         submission = submit_plan(cluster.ledger, plan)
         cluster.module("publisher").publish(cluster.app, cluster.ledger, submission.following)
-        until(lambda: hurried(cluster, 5), seconds=60)
+        until(lambda: hurried(cluster, 5))
 
         found = rows(cluster, TELLING)
         assert [row[:3] for row in found] == [

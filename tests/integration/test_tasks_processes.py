@@ -89,7 +89,7 @@ def test_a_wide_tree_costs_a_look_or_two(monkeypatch: pytest.MonkeyPatch) -> Non
     with subprocess.Popen(
         [sys.executable, "-c", source], stdin=subprocess.PIPE, start_new_session=True
     ) as root:
-        until(lambda: len(psutil.Process(root.pid).children()) == 60, seconds=20)
+        until(lambda: len(psutil.Process(root.pid).children()) == 60)
         members = [psutil.Process(root.pid), *psutil.Process(root.pid).children()]
         processes.kill(root.pid)
         until(lambda: not any(map(runs, members)))

@@ -38,7 +38,7 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
         yield made
 
 
-def test_twenty_running_jobs_of_a_killed_worker_start_again_within_ten_seconds(
+def test_twenty_running_jobs_of_a_killed_worker_do_not_wait_for_their_leases(
     cluster: Cluster, tmp_path: Path
 ) -> None:
     """At default settings; each is run to its end once, and the loss counts as a failure."""
@@ -47,15 +47,17 @@ def test_twenty_running_jobs_of_a_killed_worker_start_again_within_ten_seconds(
         results = [
             cluster.jobs.hold.apply_async((str(log), str(gate)), lane="twenty") for _ in range(20)
         ]
-        until(lambda: len(cluster.jobs.lines(log)) == 20, seconds=30)
+        until(lambda: len(cluster.jobs.lines(log)) == 20)
         with cluster.worker("twenty", processes=4):
             os.kill(worker.pid, signal.SIGKILL)
-            worker.wait(5)
+            worker.wait(60)
             gate.touch()
-            until(lambda: len(cluster.jobs.lines(log)) == 40, seconds=10)
-            assert [result.get(timeout=20) for result in results] == ["started"] * 20
+            until(lambda: len(cluster.jobs.lines(log)) == 40)
+            assert [result.get(timeout=60) for result in results] == ["started"] * 20
     rows = [cluster.row(result.id) for result in results]
     assert {(row["attempt"], row["retry_count"]) for row in rows} == {(2, 1)}
+    lost = [error for result in results for error in cluster.errors(result.id)]
+    assert all("its process is gone" in each for each in lost), lost
 
 
 def test_a_living_worker_of_the_same_name_keeps_its_jobs(cluster: Cluster, tmp_path: Path) -> None:
@@ -68,13 +70,13 @@ def test_a_living_worker_of_the_same_name_keeps_its_jobs(cluster: Cluster, tmp_p
         with cluster.worker("other", *name) as second:
             assert "another worker is called twins@test" in said(second)
             second.ask_to_end()
-            assert second.wait(15) == 0
+            assert second.wait(60) == 0
         with cluster.worker("other", *name) as third:
             third.kill()
             lease = cluster.row(result.id)["lease_until"]
-            until(lambda: cluster.row(result.id)["lease_until"] > lease + 3, seconds=15)
+            until(lambda: cluster.row(result.id)["lease_until"] > lease + 3)
         gate.touch()
-        assert result.get(timeout=10) == "started"
+        assert result.get(timeout=60) == "started"
         assert first.exit_code() is None
     assert cluster.row(result.id)["attempt"] == 1
     assert cluster.jobs.lines(log) == ["started"]
@@ -88,12 +90,12 @@ def test_a_job_that_kills_its_worker_ends_as_a_dead_letter(
     result = cluster.jobs.kill_worker.apply_async((str(log),), lane="poison")
     for _ in range(3):
         with cluster.worker("poison", environ=LONG_LEASE) as worker:
-            until(lambda worker=worker: worker.exit_code() is not None, seconds=20)  # type: ignore[misc]
+            until(lambda worker=worker: worker.exit_code() is not None)  # type: ignore[misc]
     cluster.until(result.id, "failed")
     assert cluster.jobs.lines(log) == ["started"] * 3
     assert result.id in cluster.dead_letters()
     with cluster.worker("poison") as survivor:
-        assert cluster.jobs.add.apply_async((1, 2), lane="poison").get(timeout=10) == 3
+        assert cluster.jobs.add.apply_async((1, 2), lane="poison").get(timeout=60) == 3
         assert survivor.exit_code() is None
 
 
@@ -109,14 +111,14 @@ def test_a_paused_worker_that_wakes_up_cannot_complete(cluster: Cluster, tmp_pat
         for each in tree:
             each.suspend()
         with cluster.worker("paused"):
-            until(lambda: len(cluster.jobs.lines(log)) == 2, seconds=40)
+            until(lambda: len(cluster.jobs.lines(log)) == 2)
             assert cluster.row(result.id)["attempt"] == 2
             for each in tree:
                 each.resume()
-            until(lambda: not runs(tree[1]), seconds=15)
+            until(lambda: not runs(tree[1]))
             assert runs(tree[0])
             assert cluster.row(result.id)["status"] == "processing"
             second.touch()
-            assert result.get(timeout=15) == 2
+            assert result.get(timeout=60) == 2
     assert cluster.row(result.id)["attempt"] == 2
     assert "was taken away, ending process" in said(worker)

@@ -50,7 +50,7 @@ def ends(work: Callable[[], Any]) -> list[Any]:
             found.append(error)
 
     threading.Thread(target=run, daemon=True).start()
-    until(lambda: bool(found), seconds=25)
+    until(lambda: bool(found))
     return found
 
 

@@ -67,20 +67,19 @@ def test_a_paused_worker_that_wakes_up_cannot_merge_or_deploy(
             cluster.worker("qa,code"),
             cluster.worker("deploy", environ=SHORT_LEASE | {"PATH": path}) as paused,
         ):
-            until(log.exists, seconds=40)
+            until(log.exists)
             tree = [Process(paused.pid), *Process(paused.pid).children(recursive=True)]
             for each in tree:
                 with suppress(NoSuchProcess):  # a short-lived helper of the deploy
                     each.suspend()
             with cluster.worker("deploy"):
-                until(lambda: status(cluster.ledger, submission.plan_id) == "completed", seconds=40)
+                until(lambda: status(cluster.ledger, submission.plan_id) == "completed")
             gate.touch()
             for each in tree:
                 with suppress(NoSuchProcess):
                     each.resume()
             until(
                 lambda: "was taken away" in said(paused) or "is over: the job is" in said(paused),
-                seconds=20,
             )
             with cluster.ledger.read() as connection:
                 branch = plans.find_plan(connection, submission.plan_id)["branch"]

@@ -20,7 +20,7 @@ def test_a_function_that_no_worker_knows_ends_as_a_dead_letter(
     ):
         cluster.dispatcher()
         result = cluster.jobs.fail.delay("log")
-        row = cluster.until(result.id, "failed", seconds=30)
+        row = cluster.until(result.id, "failed")
         assert (
             "knows no function cluster_jobs.fail: is its module in VIBE_IMPORTS?" in (row["error"])
         )
@@ -48,7 +48,7 @@ def test_who_does_not_know_a_function_leaves_it_to_who_does(
         until(lambda: "knows no function cluster_jobs.add" in str(cluster.row(second.id)["error"]))
         gate.touch()
         for each in (first, second):
-            assert cluster.until(each.id, "completed", seconds=40)["retry_count"] == 0
+            assert cluster.until(each.id, "completed")["retry_count"] == 0
         told = ignorant.log.read_text(encoding="utf-8")
         assert "this worker knows no function" in told
         assert "Traceback" not in told

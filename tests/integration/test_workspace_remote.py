@@ -62,7 +62,7 @@ def test_hosts_that_merge_at_the_same_time_lose_nothing(remote: Path, tmp_path: 
         try:
             mirror = host(tmp_path, str(number))
             commit = attempt_at(mirror, base, {f"{number}.txt": "x\n"})
-            gate.wait(30)
+            gate.wait(60)
             merge(mirror, branch="vibe/x", commit=commit, message="Merge", fence=lambda: None)
         except Exception as error:  # noqa: BLE001  told below
             errors.append(error)

@@ -31,13 +31,13 @@ COMMANDS = list(every_command(cli))
 def test_all_promised_commands_are_there() -> None:
     """Scripts rely on these names."""
     promised = (
-        "run, demo, up, submit, status, jobs list, jobs show, jobs explain, jobs retry, "
+        "run, demo, up, web, submit, status, jobs list, jobs show, jobs explain, jobs retry, "
         "jobs cancel, jobs claim, jobs heartbeat, jobs complete, jobs fail, "
         "dlq list, dlq retry, dlq discard, "
         "plans list, plans show, plans cancel, plans approve, plans budget, "
         "lanes list, lanes pause, lanes resume, lanes limit, cache stats, cache clear, "
         "scale history, scale check, workers list, workers drain, events handlers, "
-        "events forget, "
+        "events forget, events rules, "
         "db upgrade, db downgrade, db check, db archive, config, doctor, "
         "health worker, health beat, health dispatcher, health ledger, health broker"
     )
@@ -55,7 +55,7 @@ def test_every_command_explains_itself_with_an_example(words: tuple[str, ...]) -
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
 def test_listings_and_reports_have_json(words: tuple[str, ...]) -> None:
-    """Whatever prints a result can print it for programs; `up` runs until it is stopped."""
+    """Whatever prints a result can print it for programs; `up` and `web` run until stopped."""
     command: click.Command = cli
     for word in words:
         assert isinstance(command, click.Group)
@@ -64,7 +64,7 @@ def test_listings_and_reports_have_json(words: tuple[str, ...]) -> None:
         command = found
     assert isinstance(command, Command)
     names = {option for parameter in command.params for option in parameter.opts}
-    assert "--json" in names or words == ("up",)
+    assert "--json" in names or words in {("up",), ("web",)}
 
 
 def test_the_main_help_lists_the_commands() -> None:

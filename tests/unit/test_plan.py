@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from itertools import pairwise
 from pathlib import Path
 
@@ -244,15 +243,13 @@ def test_order_keeps_the_files_order_where_needs_leave_a_choice():
 
 
 @pytest.mark.parametrize("forward", [True, False])
-def test_a_chain_of_5000_tasks_is_read_in_seconds(forward):
-    """A long chain needs neither recursion nor more than a few seconds."""
+def test_a_chain_of_5000_tasks_is_read(forward):
+    """A long chain needs no recursion."""
     names = [f"t{number}" for number in range(5_000)]
     chain = {name: names[at - 1 : at] if at else [] for at, name in enumerate(names)}
     order = names if forward else names[::-1]
-    began = time.perf_counter()
     plan = plan_of(plan_text({name: chain[name] for name in order}))
     assert [task.id for task in plan.order()] == names
-    assert time.perf_counter() - began < 20  # about 1 s on two idle cores
 
 
 @st.composite

@@ -74,7 +74,7 @@ def test_a_killed_holder_leaves_no_stale_lock(tmp_path: Path) -> None:
         with pytest.raises(InputError, match=f"process {holder.pid}"):
             StackLock(tmp_path).acquire()
         holder.send_signal(signal.SIGKILL)
-        holder.wait(10)
+        holder.wait(60)
     finally:
         holder.kill()
         holder.communicate()

@@ -237,7 +237,7 @@ def test_of_many_threads_one_looks() -> None:
 
     def hold_up() -> None:
         looking.set()
-        assert go_on.wait(10)
+        assert go_on.wait(60)
 
     ground.before_look = hold_up
     found: list[str | None] = []
@@ -247,7 +247,7 @@ def test_of_many_threads_one_looks() -> None:
     ]
     for thread in threads:
         thread.start()
-    assert looking.wait(10)
+    assert looking.wait(60)
     go_on.set()
     until(lambda: len(found) == 8)
     for thread in threads:

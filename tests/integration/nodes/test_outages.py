@@ -35,7 +35,7 @@ def test_a_killed_workers_job_is_done_by_the_other(
     """SIGKILL to the whole node; the job is completed once, by the node that is left."""
     log, gate = tmp_path / "log", tmp_path / "gate"
     result = deployment.jobs.hold.delay(str(log), str(gate))
-    until(log.exists, seconds=30)
+    until(log.exists)
     dead = holder(celery_setup, deployment, result.id)
     dead.kill()
     gate.touch()
@@ -53,14 +53,14 @@ def test_jobs_of_a_cluster_without_workers_wait_for_one(
     """All are killed with a job in hand; after a restart of one it is completed, and once."""
     log, gate = tmp_path / "log", tmp_path / "gate"
     result = deployment.jobs.hold.delay(str(log), str(gate))
-    until(log.exists, seconds=30)
+    until(log.exists)
     for worker in celery_setup.worker_cluster:
         worker.kill()
     gate.touch()
     later = deployment.jobs.add.delay(1, 2)
     celery_setup.worker.restart()
     assert result.get(timeout=60) == "started"
-    assert later.get(timeout=30) == 3
+    assert later.get(timeout=60) == 3
     assert completions(deployment, result.id) == completions(deployment, later.id) == 1
 
 
@@ -72,9 +72,9 @@ def test_a_broker_that_comes_back_empty_costs_no_job(
     log, gate = tmp_path / "log", tmp_path / "gate"
     hold, note = deployment.jobs.hold, deployment.jobs.note
     held = [hold.delay(str(log), str(gate)) for _ in range(4)]
-    until(lambda: len(deployment.jobs.lines(log)) == 4, seconds=30)
+    until(lambda: len(deployment.jobs.lines(log)) == 4)
     queued = note.submit_many([(str(log), number) for number in range(30)])
-    until(lambda: deployment.messages("code") == 30, seconds=30)
+    until(lambda: deployment.messages("code") == 30)
     celery_setup.broker.kill()
     celery_setup.broker.restart()
     gate.touch()
@@ -102,20 +102,20 @@ def test_a_restarted_worker_finishes_first(
     """A warm shutdown: the job in hand is completed in its first attempt, then the node is back."""
     log, gate = tmp_path / "log", tmp_path / "gate"
     result = deployment.jobs.hold.delay(str(log), str(gate))
-    until(log.exists, seconds=30)
+    until(log.exists)
     worker = holder(celery_setup, deployment, result.id)
     worker.kill(signal="SIGTERM")
-    until(lambda: "Warm shutdown" in worker.logs(), seconds=30)
+    until(lambda: "Warm shutdown" in worker.logs())
     after = deployment.jobs.add.delay(1, 2)
-    assert after.get(timeout=30) == 3  # by the other one
+    assert after.get(timeout=60) == 3  # by the other one
     assert deployment.status(result.id) == "processing"
     gate.touch()
-    assert result.get(timeout=30) == "started"
-    until(lambda: stopped(worker), seconds=30)
+    assert result.get(timeout=60) == "started"
+    until(lambda: stopped(worker))
     assert deployment.row(result.id)["attempt"] == 1
     assert worker.container.attrs["State"]["ExitCode"] == 0
     worker.restart()
-    assert deployment.jobs.add.delay(2, 3).get(timeout=30) == 5
+    assert deployment.jobs.add.delay(2, 3).get(timeout=60) == 5
 
 
 def test_a_node_that_is_told_to_quit_hands_its_job_over(
@@ -124,16 +124,16 @@ def test_a_node_that_is_told_to_quit_hands_its_job_over(
     """SIGQUIT: the other node has the job at once, and no failure is counted."""
     log, gate = tmp_path / "log", tmp_path / "gate"
     result = deployment.jobs.hold.delay(str(log), str(gate))
-    until(log.exists, seconds=30)
+    until(log.exists)
     worker = holder(celery_setup, deployment, result.id)
     worker.kill(signal="SIGQUIT")
-    until(lambda: len(deployment.jobs.lines(log)) == 2, seconds=30)
+    until(lambda: len(deployment.jobs.lines(log)) == 2)
     gate.touch()
-    assert result.get(timeout=30) == "started"
+    assert result.get(timeout=60) == "started"
     assert deployment.errors(result.id) == ["the worker was stopped"]
     assert deployment.row(result.id)["retry_count"] == 0
     assert completions(deployment, result.id) == 1
-    until(lambda: stopped(worker), seconds=30)
+    until(lambda: stopped(worker))
 
 
 def stopped(worker: CeleryTestWorker) -> bool:

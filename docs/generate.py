@@ -1,4 +1,5 @@
-"""The generated parts of the documents: the table of settings and the reference of commands.
+"""The generated parts of the documents: the table of settings, the references of commands and of
+the HTTP API.
 
 `make docs` writes them; a test compares them with what is written.
 """
@@ -15,6 +16,7 @@ import click
 from vibe_tasks.cli.main import cli
 from vibe_tasks.setting_sources import PREFIX
 from vibe_tasks.settings import Settings
+from vibe_tasks.web.api.routers import document
 
 HERE = Path(__file__).parent
 WIDTH = 96  # characters of a help text; the documents' lines are not longer
@@ -41,6 +43,24 @@ def command_reference() -> str:
     return "\n\n".join(parts)
 
 
+def http_reference() -> str:
+    """Every operation of the HTTP API, by what it is about."""
+    found: dict[str, list[str]] = {}
+    described = document()
+    for path, methods in described["paths"].items():
+        for method, told in methods.items():
+            words = " ".join(told["description"].split()).partition(". ")[0].rstrip(".")
+            role = told["x-role"]
+            row = f"| `{method.upper()} {path.removeprefix('/api/v1')}` | {role} | {words} |"
+            found.setdefault(told["tags"][0], []).append(row)
+    parts = []
+    for tag in described["tags"]:
+        head = ["| operation | role | |", "| --- | --- | --- |"]
+        table = "\n".join([*head, *found[tag["name"]]])
+        parts.append(f"**{tag['name'].capitalize()}.** {tag['description']}\n\n{table}")
+    return "\n\n".join(parts)
+
+
 def commands(
     command: click.Command = cli, name: str = "vibe", parent: click.Context | None = None
 ) -> Iterator[click.Context]:
@@ -58,6 +78,7 @@ def commands(
 PARTS: Mapping[str, Callable[[], str]] = {
     "settings.md": settings_table,
     "cli.md": command_reference,
+    "http.md": http_reference,
 }
 """What stands between the marks of each page."""
 

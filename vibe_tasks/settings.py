@@ -13,7 +13,11 @@ from vibe_tasks.setting_kinds import (
     DatabaseUrl,
     FleetText,
     Labels,
+    Origins,
+    PrioritiesText,
     Seconds,
+    Secret,
+    Tokens,
     WebAddress,
     WeightsText,
     Words,
@@ -23,7 +27,8 @@ from vibe_tasks.setting_kinds import (
 class Settings(BaseModel):
     """The effective settings of one process; never changed after they were read."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # An input may be a secret, and a traceback is read by many.
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     home: str = Field(
         default=".vibe",
@@ -246,6 +251,93 @@ class Settings(BaseModel):
         description="Lanes whose workers are scaled, comma-separated, each as "
         "`LANE=PROVISIONER[/TARGET]:MIN:MAX[:SLOTS]`, such as `code=process:1:8`.",
     )
+    web_host: str = Field(
+        default="127.0.0.1",
+        min_length=1,
+        description="Address that the web server listens on; beyond this machine it needs a token.",
+    )
+    web_port: int = Field(
+        default=4000,
+        ge=0,
+        le=65_535,
+        description="Port of the web server; 0: any free one.",
+    )
+    web_origins: Origins = Field(
+        default=(),
+        description="Origins of other pages that may use the web server from a browser, "
+        "comma-separated, such as http://localhost:5173.",
+    )
+    web_max_body: int = Field(
+        default=1_000_000,
+        ge=1_000,
+        le=100_000_000,
+        description="Bytes that the body of a request may have.",
+    )
+    web_patience: Seconds = Field(
+        default=10.0,
+        le=3600,
+        description="Seconds in which the head of a request must have arrived, and then its body.",
+    )
+    web_rate: float = Field(
+        default=1000.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="Requests a second that one token may send, or one address without a token, "
+        "events apart; 0: any number.",
+    )
+    api_token: Secret = Field(
+        default="",
+        repr=False,
+        description="Token that may do everything over HTTP; empty: none.",
+    )
+    api_tokens: Tokens = Field(
+        default=(),
+        repr=False,
+        description="More tokens, comma-separated, each as `ROLE:NAME:SECRET` with a role of read, "
+        "operate or admin.",
+    )
+    events_priorities: PrioritiesText = Field(
+        default="",
+        description="Priorities of event types that are not as designed, such as Stop=0,MyHook=2.",
+    )
+    events_priority_limit: int = Field(
+        default=100,
+        ge=0,
+        le=10_000,
+        description="Events of the priorities 1 to 3 that a view of the stream begins with.",
+    )
+    events_regular_limit: int = Field(
+        default=200,
+        ge=0,
+        le=10_000,
+        description="Events of priority 0 that it begins with.",
+    )
+    events_priority_keep: int = Field(
+        default=1_000_000,
+        ge=0,
+        le=1_000_000_000,
+        description="Newest events of the priorities 1 to 3 that the ledger keeps; 0: no bound.",
+    )
+    events_regular_keep: int = Field(
+        default=1_000_000,
+        ge=0,
+        le=1_000_000_000,
+        description="Newest events of priority 0 that it keeps; 0: no bound.",
+    )
+    events_priority_days: float = Field(
+        default=90.0,
+        ge=0,
+        le=36_500,
+        allow_inf_nan=False,
+        description="Days after which events of the priorities 1 to 3 are deleted; 0: never.",
+    )
+    events_regular_days: float = Field(
+        default=7.0,
+        ge=0,
+        le=36_500,
+        allow_inf_nan=False,
+        description="Days after which events of priority 0 are deleted; 0: never.",
+    )
     alive_file: str = Field(
         default="",
         description="File that a worker's heartbeat, beat and the dispatcher touch at each turn, "
@@ -254,6 +346,21 @@ class Settings(BaseModel):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         default="INFO",
         description="Least severe log line that is written.",
+    )
+    log_format: Literal["text", "json"] = Field(
+        default="text",
+        description="How log lines are written; json: each is one JSON object.",
+    )
+    job_log_days: float = Field(
+        default=30.0,
+        ge=0,
+        le=36_500,
+        allow_inf_nan=False,
+        description="Days after which what a job has said is deleted; 0: never.",
+    )
+    traces: Literal["none", "otlp", "console"] = Field(
+        default="none",
+        description="Where spans go: otlp: to the collector that OTEL_EXPORTER_OTLP_ENDPOINT names.",
     )
 
     @field_validator("scale_down_depth")

@@ -19,7 +19,7 @@ def vibe(tmp_path: Path) -> Iterator[Vibe]:
     place = Vibe(folder=tmp_path)
     yield place
     try:
-        until(lambda: not place.strays(), seconds=5)
+        until(lambda: not place.strays())
     finally:
         for process in place.strays():
             with suppress(psutil.NoSuchProcess):

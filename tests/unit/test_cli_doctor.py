@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from vibe_tasks.cli.doctor import file_system
-from vibe_tasks.cli.waiting import Unserved
-from vibe_tasks.cli.workers import registry
+from vibe_tasks.flow.views.registry import registry
+from vibe_tasks.flow.views.unserved import Unserved
+from vibe_tasks.tasks.doctor import file_system
 
 MOUNTS = """\
 /dev/sda1 / ext4 rw 0 0

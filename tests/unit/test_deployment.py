@@ -36,6 +36,7 @@ from vibe_tasks.jobs import LANES
 from vibe_tasks.setting_sources import FILE
 from vibe_tasks.settings import Settings
 from vibe_tasks.tasks.app import app
+from vibe_tasks.web import health
 
 VIBE = {context.command_path: context for context in generate.commands()}
 VARIABLES = {f"VIBE_{name.upper()}" for name in Settings.model_fields}
@@ -93,6 +94,9 @@ def test_commands_exist(each: Workload):
                 context = VIBE[name]
                 assert not isinstance(context.command, click.Group)
                 context.command.make_context(context.info_name, words, parent=context.parent)
+            case "python" if words[0] == "-m":
+                assert find_spec(f"{words[1]}.__main__")
+                assert not words[2:]
             case "python":
                 assert words[0] == "-c"
                 compile(words[1], "probe", "exec")
@@ -141,6 +145,13 @@ def test_what_is_asked_of_it_in_vain_ends_no_worker(each: Workload):
         assert any("/healthcheck" in str(route) for route in handlers)
         assert "/healthcheck" in str(each.spec)
         return
+    if each.name.endswith("web"):
+        assert set(re.findall(r"/\w+z\b", str(each.spec))) <= set(health.PATHS)
+        (container,) = each.spec.get("containers", [each.spec])
+        lives = container.get("livenessProbe") or container.get("healthcheck")
+        assert "/healthz" in str(lives)
+        assert "/readyz" not in str(lives)
+        return
     assert lives is not None
     assert "VIBE_ALIVE_FILE" in lives[2]
     assert "vibe" not in shlex.split(lives[2])
@@ -157,8 +168,11 @@ def test_compose_is_valid_and_complete():
         assert {"cpus", "memory", "pids"} == set(spec["deploy"]["resources"]["limits"])
         assert spec["read_only"] is True
         assert spec["cap_drop"] == ["ALL"]
-    assert {name for name, spec in services.items() if "ports" in spec} == {"flower"}
-    assert all(port.startswith("127.0.0.1:") for port in services["flower"]["ports"])
+    assert {name for name, spec in services.items() if "ports" in spec} == {
+        "flower", "web",
+    }  # fmt: skip
+    for name in ("flower", "web"):
+        assert all(port.startswith("127.0.0.1:") for port in services[name]["ports"])
     assert compose()["networks"]["servers"]["internal"] is True
     used = {name for spec in services.values() for name in spec["secrets"]}
     assert used == set(compose()["secrets"])

@@ -94,8 +94,9 @@ class PresetAgent:
 
         try:
             finished = run_program(
-                self._start(assignment, call), assignment, self.surroundings, hear=hear
-            )
+                self._start(assignment, call), assignment, self.surroundings, hear=hear,
+                read=_is_object,
+            )  # fmt: skip
         finally:
             tell(reader.finish(_content(call.written)))
             _remove(self._litter(assignment.worktree) - before)
@@ -170,6 +171,11 @@ class PresetAgent:
             return bounded_wait(told.reset_at - now)
         local = datetime.fromtimestamp(now or 0.0, tz=UTC).astimezone().tzinfo
         return wait_of(said, now=now, local=local or UTC)
+
+
+def _is_object(line: bytes) -> bool:
+    """Whether a line is an event of the program's, whose words the attendant is told."""
+    return line.startswith(b"{")
 
 
 def _came_to_its_end(finished: Finished, told: Told) -> bool:

@@ -11,6 +11,7 @@ from vibe_tasks.agents.agent import Assignment
 from vibe_tasks.errors import StoppedError, TransientError
 from vibe_tasks.plan_specs import Surroundings
 from vibe_tasks.workspace.process import Finished, run
+from vibe_tasks.workspace.said import Said
 from vibe_tasks.workspace.surroundings import surround
 
 LONGEST_COMPLAINT = 1_500
@@ -43,6 +44,7 @@ def run_program(
     surroundings: Surroundings,
     *,
     hear: Callable[[str], float | None],
+    read: Callable[[bytes], bool] | None = None,
 ) -> Finished:
     """Run the program in the worktree to its end, however that comes.
 
@@ -52,6 +54,8 @@ def run_program(
         surroundings: What it is given and held to.
         hear: Gets each line of standard output; a number means that the work is over, and that
             the program has so many seconds left to end by itself.
+        read: Whether a line of standard output is for programs alone, so that the job's log does
+            without it; None: none is.
 
     Raises:
         StoppedError: The attendant had a reason to end it.
@@ -77,6 +81,7 @@ def run_program(
         sandbox=held.sandbox,
         hear=hear,
         stop=assignment.attendant.stop_reason,
+        said=Said("agent", held.secrets, read),
     )
     if finished.ended_by == "stop":
         raise StoppedError(finished.why)

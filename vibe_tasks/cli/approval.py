@@ -13,10 +13,9 @@ from vibe_tasks.cli.commands import Command
 from vibe_tasks.cli.ledger import look_into_ledger
 from vibe_tasks.cli.printing import counted, json_option, note, one_line, print_json
 from vibe_tasks.errors import GitError, IllegalMoveError, RepositoryError
-from vibe_tasks.flow import control
+from vibe_tasks.flow import by_hand
 from vibe_tasks.flow.approval import Waiting, difference, waiting
-from vibe_tasks.store import outbox, plans
-from vibe_tasks.store.engine import Database
+from vibe_tasks.store import plans
 from vibe_tasks.tasks import resources
 
 
@@ -54,18 +53,11 @@ def approve(plan: str, task: str | None, only_show: bool, yes: bool, as_json: bo
         if asks and not click.confirm(f"approve {_named(deploys)}?"):
             note("nothing is approved")
             return
-        approved = _approve(ledger, found["id"], deploys)
+        approved = by_hand.approve(ledger, found["id"], [each.job_id for each in deploys])
     if as_json:
         print_json({"plan": plan, "approved": approved})
     else:
         click.echo(f"approved {counted(len(approved), 'deploy')} of {plan}")
-
-
-def _approve(ledger: Database, plan_id: str, deploys: Sequence[Waiting]) -> list[str]:
-    following = control.approve(ledger, plan_id, only=[each.job_id for each in deploys])
-    with ledger.begin() as connection:  # the dispatcher sends them
-        outbox.give_back(connection, [each.id for each in following])
-    return [each.id for each in following]
 
 
 def _named(deploys: Sequence[Waiting]) -> str:

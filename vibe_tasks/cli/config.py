@@ -6,7 +6,6 @@ import click
 
 from vibe_tasks.cli.commands import Command
 from vibe_tasks.cli.printing import json_option, print_json, print_table
-from vibe_tasks.masking import masked
 from vibe_tasks.setting_sources import PREFIX
 from vibe_tasks.tasks import resources
 
@@ -19,12 +18,7 @@ def config(as_json: bool) -> None:
     A setting comes from an environment variable, else from vibe.toml in the current folder,
     else it has its default.
     """
-    _, listing = resources.settings_with_sources()
-    derived = {
-        "home": str(resources.home()),
-        "ledger": masked(resources.database_url()),
-        "broker": masked(resources.broker_url()),
-    }
+    listing, derived = resources.shown_settings()
     if as_json:
         settings = [
             {"name": each.name, "value": each.value, "source": each.source} for each in listing

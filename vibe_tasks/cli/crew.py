@@ -26,6 +26,9 @@ LOOK_AGAIN = 1.0
 AT_ONCE = 0.2
 """Seconds of grace for a worker that has nothing in its hands."""
 
+GOODBYE = 2.0
+"""Seconds of grace where people are connected to the web server: they are told."""
+
 log = logging.getLogger(__name__)
 
 
@@ -42,6 +45,7 @@ class Crew:
         beat: Whether beat runs too.
         flower: Flower's port; 0: it does not run.
         grow_to: Processes that the worker may grow to; 0: it does not grow.
+        web: Whether the web server runs too.
     """
 
     def __init__(
@@ -54,15 +58,17 @@ class Crew:
         beat: bool = False,
         flower: int = 0,
         grow_to: int = 0,
+        web: bool = False,
     ) -> None:
         self._ledger = ledger
         self._home = home
         self._worker = worker_name(home)
         self.stack = EmbeddedStack(
             home, workers=processes, lanes=lanes, environ=os.environ, beat=beat, flower=flower,
-            grow_to=grow_to,
+            grow_to=grow_to, web=web,
         )  # fmt: skip
         self.owns = False
+        self._idle_grace = GOODBYE if web else AT_ONCE
         self._look_at = 0.0
 
     def start(self) -> None:
@@ -112,7 +118,7 @@ class Crew:
             return
         self.owns = False
         try:
-            self.stack.stop(grace=None if self._busy() else AT_ONCE)
+            self.stack.stop(grace=None if self._busy() else self._idle_grace)
         finally:
             self.stack.stop(grace=0.0)
             with suppress(UnavailableError):

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import click
 
 from vibe_tasks.cli.commands import Group
-from vibe_tasks.cli.jobs import do_each, known, limit_option, listed, retry_now, what
+from vibe_tasks.cli.jobs import do_each, limit_option, what
 from vibe_tasks.cli.ledger import look_into_ledger, place
 from vibe_tasks.cli.printing import (
     json_option,
@@ -19,16 +16,11 @@ from vibe_tasks.cli.printing import (
     short_id,
 )
 from vibe_tasks.cli.program import program
-from vibe_tasks.errors import IllegalMoveError
-from vibe_tasks.flow import control
-from vibe_tasks.flow.report import last_words
-from vibe_tasks.store import job_rows
+from vibe_tasks.flow import by_hand, control
+from vibe_tasks.flow.views.jobs import dead_letters, listed
 from vibe_tasks.store.engine import Database
 from vibe_tasks.store.watching import workers_online
 from vibe_tasks.tasks import resources
-
-ALL = 100_000
-"""Dead letters that `--all` takes at once."""
 
 all_option = click.option("--all", "every", is_flag=True, help="All dead letters.")
 
@@ -48,8 +40,7 @@ def dlq() -> None:
 def list_(limit: int, as_json: bool) -> None:
     """List the dead letters, newest first."""
     with look_into_ledger() as ledger, ledger.read() as connection:
-        found = job_rows.list_jobs(connection, dead=True, limit=limit)
-    rows = [{**row, "error": last_words(row)} for row in found]
+        rows = dead_letters(connection, limit=limit)
     if as_json:
         print_json([listed(row) for row in rows])
         return
@@ -75,7 +66,9 @@ def retry(job_ids: tuple[str, ...], every: bool, as_json: bool) -> None:
     """
     with look_into_ledger() as ledger:
         chosen = _chosen(ledger, job_ids, every)
-        done = do_each("retried", chosen, lambda job_id: retry_now(ledger, job_id), as_json=as_json)
+        done = do_each(
+            "retried", chosen, lambda job_id: by_hand.retry(ledger, job_id), as_json=as_json
+        )
         lease = resources.settings().lease_seconds
         with ledger.read() as connection:
             working = workers_online(connection, lease=lease)
@@ -104,12 +97,5 @@ def _chosen(ledger: Database, job_ids: tuple[str, ...], every: bool) -> list[str
     if bool(job_ids) == every:
         raise click.UsageError("give one or more ids, or --all")
     if not every:
-        return known(ledger, job_ids, refuse=_refuse)
-    with ledger.read() as connection:
-        return [row["id"] for row in job_rows.list_jobs(connection, dead=True, limit=ALL)]
-
-
-def _refuse(row: Mapping[str, Any]) -> None:
-    """Only dead letters; `vibe jobs retry` takes cancelled jobs too."""
-    if row["dead_at"] is None:
-        raise IllegalMoveError(f"job {row['id']} is {row['status']} and no dead letter")
+        return by_hand.known(ledger, job_ids, refuse=by_hand.refuse_living)
+    return by_hand.every_dead_letter(ledger)

@@ -2,40 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from dataclasses import asdict
-from pathlib import Path
-from tempfile import TemporaryFile
 
 import click
 
 from vibe_tasks.cli.commands import Command
 from vibe_tasks.cli.doctor_agents import known_agents
-from vibe_tasks.cli.finding import Finding
-from vibe_tasks.cli.health import SLOW_DISPATCHER
 from vibe_tasks.cli.ledger import ledger_exists, look_into_ledger, place
-from vibe_tasks.cli.printing import json_option, print_json, span
-from vibe_tasks.cli.servers import stack_answers
-from vibe_tasks.cli.waiting import unserved
-from vibe_tasks.cli.workers import registry
-from vibe_tasks.errors import InputError
-from vibe_tasks.jobs import LANES
-from vibe_tasks.masking import masked
-from vibe_tasks.store.stats import get_queue_stats
-from vibe_tasks.store.version import SCHEMA_VERSION
-from vibe_tasks.store.watching import oldest_unsent
-from vibe_tasks.store.workers import list_workers
-from vibe_tasks.tasks import resources
-from vibe_tasks.tasks.broker_probe import probe
-from vibe_tasks.workspace.git import OLDEST, git_version
-from vibe_tasks.workspace.sandbox import unavailable
-
-NETWORK_FILE_SYSTEMS = frozenset(
-    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.sshfs", "9p", "afs", "ceph", "glusterfs"}
-)
-"""Where SQLite's shared memory and locks do not work (sqlite.org/wal.html)."""
-
-MOUNTS = Path("/proc/self/mounts")
+from vibe_tasks.cli.printing import json_option, print_json
+from vibe_tasks.tasks.doctor import examine
 
 
 @click.command(cls=Command, example="vibe doctor --agents")
@@ -48,7 +23,7 @@ def doctor(ctx: click.Context, agents: bool, as_json: bool) -> None:
     Each check is one line, with the mend where something is wrong; then the exit code is 1.
     A warning, of jobs that wait while no stack runs, leaves it at 0.
     """
-    findings = list(examine())
+    findings = list(examine(look_into_ledger, missing=_missing))
     if agents and findings[0].ok:  # without settings nothing is known of an agent's surroundings
         findings += known_agents()
     if as_json:
@@ -64,156 +39,5 @@ def doctor(ctx: click.Context, agents: bool, as_json: bool) -> None:
     ctx.exit(0 if all(each.ok for each in findings) else 1)
 
 
-def examine() -> Iterator[Finding]:
-    """Check one thing after the other; what rests on something broken is left out."""
-    try:
-        resources.settings()
-    except InputError as error:
-        yield Finding(
-            check="settings", ok=False, text=str(error), mend="correct it or take it away"
-        )
-        return
-    yield Finding(check="settings", ok=True, text="all known and in their bounds")
-    yield attempted("git", git, mend=f"install git {'.'.join(map(str, OLDEST))} or newer")
-    yield sandbox()
-    place = attempted("home", home, mend="set VIBE_HOME to a folder of yours on a local disk")
-    yield place
-    reached = attempted("broker", broker, mend="start it, or correct VIBE_BROKER_URL")
-    yield reached
-    if not place.ok:
-        return
-    found = attempted("ledger", ledger, mend="see `vibe db --help`; VIBE_DATABASE_URL names it")
-    yield found
-    if found.ok and reached.ok:
-        yield from work(expected=bool(resources.settings().broker_url) or stack_answers())
-
-
-def attempted(check: str, look: Callable[[], Finding], *, mend: str) -> Finding:
-    """What the look found; its refusal is a finding too."""
-    try:
-        return look()
-    except InputError as error:
-        return Finding(check=check, ok=False, text=str(error), mend=mend)
-
-
-def git() -> Finding:
-    """Whether git is there and new enough."""
-    number = git_version()
-    return Finding(check="git", ok=True, text=".".join(map(str, number)))
-
-
-def sandbox() -> Finding:
-    """Whether programs can be confined here; only plans that ask for it need that."""
-    reason = unavailable()
-    text = "bubblewrap works" if reason is None else f"none: {reason}; `sandbox: strict` is refused"
-    return Finding(check="sandbox", ok=True, text=text, there=reason is None)
-
-
-def home() -> Finding:
-    """Whether the home can be written and, for SQLite, is on a local disk."""
-    folder = resources.home()
-    there = next(each for each in (folder, *folder.parents) if each.exists())
-    try:
-        with TemporaryFile(dir=there):
-            pass
-    except OSError as error:
-        raise InputError(f"{there} cannot be written: {error.strerror}") from error
-    kind = file_system(folder, MOUNTS.read_text(errors="replace") if MOUNTS.exists() else "")
-    if kind in NETWORK_FILE_SYSTEMS:
-        raise InputError(f"{folder} is on a network file system ({kind}), where SQLite loses locks")
-    text = f"{folder}{f' ({kind})' if kind else ''}"
-    if there != folder:
-        text += ", not there yet; `vibe run` and `vibe up` make it"
-    return Finding(check="home", ok=True, text=text)
-
-
-def file_system(folder: Path, mounts: str) -> str:
-    """The type of file system that a folder is on; empty where that is not known.
-
-    Args:
-        folder: Absolute and resolved.
-        mounts: The lines of /proc/self/mounts.
-    """
-    found = ""
-    longest = -1
-    for line in mounts.splitlines():
-        fields = line.split(" ")
-        if len(fields) < 3:
-            continue
-        point = Path(fields[1].replace("\\040", " "))
-        # Of several mounts on one point the last is the one that is seen.
-        if (folder == point or point in folder.parents) and len(point.parts) >= longest:
-            longest, found = len(point.parts), fields[2]
-    return found
-
-
-def broker() -> Finding:
-    """Whether the broker answers and keeps every message."""
-    url = masked(resources.broker_url())
-    if not resources.settings().broker_url and not stack_answers():
-        return Finding(
-            check="broker",
-            ok=True,
-            text="embedded, not running now; `vibe run` and `vibe up` start it",
-        )
-    found = probe(resources.broker_url())
-    if found.forgets:
-        return Finding(
-            check="broker", ok=False,
-            text=f"{found.name} drops messages when it is full (maxmemory-policy {found.policy})",
-            mend="CONFIG SET maxmemory-policy noeviction, and in the server's configuration file",
-        )  # fmt: skip
-    policy = "keeps every message" if found.policy else "does not tell its maxmemory-policy"
-    return Finding(check="broker", ok=True, text=f"{found.name} at {url}, {policy}")
-
-
-def ledger() -> Finding:
-    """Whether the ledger answers and has this program's schema."""
-    if not ledger_exists():
-        return Finding(
-            check="ledger", ok=True,
-            text=f"none in {place()} yet; `vibe run` and `vibe up` make it",
-        )  # fmt: skip
-    with look_into_ledger() as opened:
-        where = opened.engine.url.render_as_string(hide_password=True)
-    return Finding(check="ledger", ok=True, text=f"{where}, schema {SCHEMA_VERSION}")
-
-
-def work(*, expected: bool) -> Iterator[Finding]:
-    """Whether somebody serves each lane and sends what is due.
-
-    Args:
-        expected: Whether a deployment runs; without one nobody has to.
-    """
-    with look_into_ledger() as opened, opened.read() as connection:
-        stats = get_queue_stats(connection)
-        found = registry(list_workers(connection), lease=resources.settings().lease_seconds)
-        unsent = oldest_unsent(connection)
-    embedded = not resources.settings().broker_url
-    waiting = [
-        Finding(check="lanes", ok=not expected, text=each.text(), mend=each.mend(embedded=embedded))
-        for each in unserved(stats, found)
-    ]
-    if not expected:
-        yield Finding(check="workers", ok=True, text="none, as no stack runs")
-        yield from waiting
-        return
-    served = {lane for each in found if each["status"] == "online" for lane in each["lanes"]}
-    for lane in sorted(LANES):
-        if lane in served:
-            names = [each["worker_id"] for each in found
-                     if lane in each["lanes"] and each["status"] == "online"]  # fmt: skip
-            yield Finding(check="workers", ok=True, text=f"lane {lane}: {', '.join(names)}")
-        else:
-            yield Finding(
-                check="workers", ok=False, text=f"lane {lane}: nobody",
-                mend=f"celery -A vibe_tasks worker -Q {lane}",
-            )  # fmt: skip
-    yield from waiting
-    if unsent > SLOW_DISPATCHER:
-        yield Finding(
-            check="dispatcher", ok=False, text=f"a job is due and unsent since {span(unsent)}",
-            mend="celery -A beat_schedule beat, or python -m vibe_tasks.tasks.dispatcher",
-        )  # fmt: skip
-    else:
-        yield Finding(check="dispatcher", ok=True, text="nothing that is due waits to be sent")
+def _missing() -> str | None:
+    return None if ledger_exists() else place()

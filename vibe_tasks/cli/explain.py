@@ -8,17 +8,13 @@ from typing import Any
 import click
 
 from vibe_tasks.cli.commands import Command
-from vibe_tasks.cli.jobs import what, why_it_waits
+from vibe_tasks.cli.jobs import what
 from vibe_tasks.cli.ledger import look_into_ledger
-from vibe_tasks.cli.printing import json_option, one_line, print_json, print_table
-from vibe_tasks.jobs import JobStatus
-from vibe_tasks.priority import Priority
-from vibe_tasks.routing import OUTSIDE, VIRTUAL, Wish, choose
-from vibe_tasks.store import job_rows, workers
-from vibe_tasks.store.candidates import workers_of
-from vibe_tasks.store.engine import Transaction
+from vibe_tasks.cli.printing import json_option, moment, one_line, print_json, print_table
+from vibe_tasks.cli.program import program
+from vibe_tasks.flow.views.explanation import explained
+from vibe_tasks.store import job_rows
 from vibe_tasks.tasks import resources
-from vibe_tasks.weights import weights_of
 
 
 @click.command(cls=Command, example="vibe jobs explain 1b9d6bcd")
@@ -32,76 +28,13 @@ def explain(job_id: str, as_json: bool) -> None:
     """
     with look_into_ledger() as ledger, ledger.read() as connection:
         row = job_rows.find_job(connection, job_rows.whole_job_id(connection, job_id))
-        told = explained(connection, row)
+        told = explained(
+            connection, row, settings=resources.settings(), when=moment, program=program()
+        )
     if as_json:
         print_json(told)
         return
     _print(row, told)
-
-
-def explained(connection: Transaction, row: Mapping[str, Any]) -> dict[str, Any]:
-    """What there is to say about the way of this job, a row of `jobs`, as JSON values."""
-    told = {
-        "job_id": row["id"], "status": row["status"], "lane": row["lane"],
-        "priority": Priority(row["priority"]).name.lower(), "effort": row["effort"],
-        "required": list(row["required"] or ()), "labels": dict(row["labels"] or {}),
-        "waits": why_it_waits(connection, row), "worker": row["worker"],
-    }  # fmt: skip
-    if row["status"] not in {JobStatus.PENDING, JobStatus.BLOCKED}:
-        return {**told, "decided": "when it was sent", "decision": _as_told(row["routing"])}
-    lease = resources.settings().lease_seconds
-    weights = weights_of(resources.settings().router_weights)
-    wish = Wish(
-        effort=row["effort"], priority=Priority(row["priority"]), labels=told["labels"],
-        required=told["required"], function=row["name"],
-    )  # fmt: skip
-    seen = [each.worker for each in workers_of(connection, row["lane"], lease=lease)]
-    able = [each for each in seen if each.has_queue]
-    decision = choose(able, wish, weights, draw=row["id"])
-    knows = {each.worker_id: each.functions for each in seen}
-    others = [
-        {"worker": each["worker_id"], "why": why}
-        for each in workers.list_workers(connection)
-        if each["lane"] == row["lane"]
-        and (why := _why_not(each, told["required"], lease, row["name"], knows))
-    ]
-    return {
-        **told, "decided": "now", "decision": _as_told(decision.compact()), "others": others,
-    }  # fmt: skip
-
-
-def _as_told(decision: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    if not decision:
-        return None
-    return {
-        "choice": decision["choice"],
-        "why": decision["why"],
-        "candidates": [
-            {"worker": worker, "score": score, "terms": terms}
-            for worker, score, terms in decision.get("candidates", ())
-        ],
-    }
-
-
-def _why_not(
-    worker: Mapping[str, Any], required: Sequence[str], lease: float, function: str,
-    knows: Mapping[str, frozenset[str] | None],
-) -> str | None:  # fmt: skip
-    """Why this worker, a row of the registry, is no candidate; None where it is one."""
-    lacks = sorted(set(required) - set(worker["labels"] or ()))
-    active, capacity = worker["active_tasks"], worker["capacity_limit"]
-    functions = knows.get(worker["worker_id"])
-    reasons = (
-        (worker["status"] == "offline", "it has left"),
-        (worker["worker_id"].startswith(VIRTUAL), "it is registered and does not run"),
-        (worker["tier"] == OUTSIDE, "it looks for jobs by itself"),
-        (worker["draining_at"] is not None, "it drains"),
-        (worker["age"] > lease, f"not heard of for {worker['age']:.0f} s"),
-        (lacks, f"it has no {', '.join(lacks)}"),
-        (functions is not None and function not in functions, f"it knows no function {function}"),
-        (active >= capacity, f"full, {active} of {capacity}"),
-    )
-    return next((why for true, why in reasons if true), None)
 
 
 def _print(row: Mapping[str, Any], told: Mapping[str, Any]) -> None:

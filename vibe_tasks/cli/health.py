@@ -9,46 +9,22 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
+from typing import Concatenate, ParamSpec
 
 import click
 
 from vibe_tasks.cli.commands import Group
 from vibe_tasks.cli.ledger import ledger_exists, look_into_ledger, place
-from vibe_tasks.cli.printing import json_option, print_json, span
-from vibe_tasks.cli.workers import registry
+from vibe_tasks.cli.printing import json_option, print_json
 from vibe_tasks.errors import InputError, SettingsError
-from vibe_tasks.masking import masked
-from vibe_tasks.store import upkeep
+from vibe_tasks.store.engine import Database
 from vibe_tasks.store.version import SCHEMA_VERSION
-from vibe_tasks.store.watching import oldest_unsent
-from vibe_tasks.store.workers import list_workers
+from vibe_tasks.tasks import health as tasks_health
 from vibe_tasks.tasks import resources
-from vibe_tasks.tasks.broker_probe import probe
+from vibe_tasks.tasks.health import SILENT_BEAT, SLOW_DISPATCHER, Health
 
-SILENT_BEAT = 30.0
-"""Seconds; the entry runs every second, and another beat takes over after 20."""
-
-SLOW_DISPATCHER = 10.0
-"""Seconds; a dispatcher that lives sends what is due within one."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Health:
-    """The answer to one question.
-
-    Attributes:
-        part: What was asked about.
-        healthy: Whether it is at work.
-        text: Why, in one line.
-        age: Seconds that were compared with the limit; None where nothing was to be measured.
-    """
-
-    part: str
-    healthy: bool
-    text: str
-    age: float | None = None
-
+Given = ParamSpec("Given")
 
 Question = Callable[..., None]
 """The function of a command."""
@@ -78,7 +54,7 @@ def worker(ctx: click.Context, name: str | None, max_age: float | None, as_json:
     """Has this worker beaten in the registry lately?"""
     wanted = name or f"celery@{socket.gethostname()}"
     limit = max_age or resources.settings().lease_seconds
-    _answer(ctx, "worker", lambda: _worker(wanted, limit), as_json=as_json)
+    _answer(ctx, "worker", lambda: _of_ledger(tasks_health.worker, wanted, limit), as_json=as_json)
 
 
 @health.command(example="vibe health beat --max-age 60")
@@ -90,7 +66,9 @@ def beat(ctx: click.Context, max_age: float | None, as_json: bool) -> None:
 
     Asks about the fleet and not about one process: of two beats one stands by.
     """
-    _answer(ctx, "beat", lambda: _beat(max_age or SILENT_BEAT), as_json=as_json)
+    _answer(
+        ctx, "beat", lambda: _of_ledger(tasks_health.beat, max_age or SILENT_BEAT), as_json=as_json
+    )
 
 
 @health.command(example="vibe health dispatcher")
@@ -99,7 +77,8 @@ def beat(ctx: click.Context, max_age: float | None, as_json: bool) -> None:
 @click.pass_context
 def dispatcher(ctx: click.Context, max_age: float | None, as_json: bool) -> None:
     """Is what is due sent, by beat or by a dispatcher's process?"""
-    _answer(ctx, "dispatcher", lambda: _dispatcher(max_age or SLOW_DISPATCHER), as_json=as_json)
+    limit = max_age or SLOW_DISPATCHER
+    _answer(ctx, "dispatcher", lambda: _of_ledger(tasks_health.dispatcher, limit), as_json=as_json)
 
 
 @health.command(example="until vibe health ledger; do sleep 5; done")
@@ -115,7 +94,7 @@ def ledger(ctx: click.Context, as_json: bool) -> None:
 @click.pass_context
 def broker(ctx: click.Context, as_json: bool) -> None:
     """Does the broker answer, and keep every message?"""
-    _answer(ctx, "broker", _broker, as_json=as_json)
+    _answer(ctx, "broker", lambda: tasks_health.broker(resources.broker_url()), as_json=as_json)
 
 
 def _answer(ctx: click.Context, part: str, look: Callable[[], Health], *, as_json: bool) -> None:
@@ -133,35 +112,11 @@ def _answer(ctx: click.Context, part: str, look: Callable[[], Health], *, as_jso
     ctx.exit(0 if found.healthy else 1)
 
 
-def _worker(name: str, limit: float) -> Health:
-    with look_into_ledger() as opened, opened.read() as connection:
-        rows = registry(list_workers(connection), lease=limit)
-    mine = next((each for each in rows if each["worker_id"] == name), None)
-    if mine is None:
-        others = ", ".join(each["worker_id"] for each in rows if each["status"] == "online")
-        hint = f"; online: {others}" if others else ""
-        return Health(part="worker", healthy=False, text=f"{name} has not registered{hint}")
-    age, status = float(mine["age"]), mine["status"]
-    return Health(
-        part="worker", healthy=age <= limit and status not in {"lost", "offline"},
-        text=f"{name} is {status}, its last beat was {span(age)} ago", age=age,
-    )  # fmt: skip
-
-
-def _beat(limit: float) -> Health:
-    with look_into_ledger() as opened, opened.read() as connection:
-        age = upkeep.seconds_since(connection, upkeep.DISPATCH)
-    if age is None:
-        return Health(part="beat", healthy=False, text="nothing that it sends was ever done")
-    text = f"what it sends was last done {span(age)} ago"
-    return Health(part="beat", healthy=age <= limit, text=text, age=age)
-
-
-def _dispatcher(limit: float) -> Health:
-    with look_into_ledger() as opened, opened.read() as connection:
-        age = oldest_unsent(connection)
-    text = f"a job is due and unsent since {span(age)}" if age else "nothing due waits to be sent"
-    return Health(part="dispatcher", healthy=age <= limit, text=text, age=age)
+def _of_ledger(
+    look: Callable[Concatenate[Database, Given], Health], *args: Given.args, **kwargs: Given.kwargs
+) -> Health:
+    with look_into_ledger() as opened:
+        return look(opened, *args, **kwargs)
 
 
 def _ledger() -> Health:
@@ -169,12 +124,3 @@ def _ledger() -> Health:
         return Health(part="ledger", healthy=False, text=f"there is none in {place()}")
     with look_into_ledger():
         return Health(part="ledger", healthy=True, text=f"schema {SCHEMA_VERSION}")
-
-
-def _broker() -> Health:
-    found = probe(resources.broker_url())
-    if found.forgets:
-        text = f"{found.name} drops messages when it is full (maxmemory-policy {found.policy})"
-        return Health(part="broker", healthy=False, text=text)
-    where = masked(resources.broker_url())
-    return Health(part="broker", healthy=True, text=f"{found.name} at {where}")

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import Any
-
 import click
 
 from vibe_tasks.cli.commands import Group
@@ -12,14 +9,20 @@ from vibe_tasks.cli.lane_scaling import changes, refusal, rules_text, scaling_op
 from vibe_tasks.cli.ledger import look_into_ledger, open_ledger, place
 from vibe_tasks.cli.printing import json_option, note, print_json, print_table, span
 from vibe_tasks.errors import InputError
-from vibe_tasks.jobs import LANES
+from vibe_tasks.flow.views.lanes import (
+    LaneRules,
+    is_served,
+    lane_and_rules,
+    lanes_and_rules,
+    listed,
+)
+from vibe_tasks.flow.views.lanes import limit as set_limits
 from vibe_tasks.rate import parse_rate, rate_text
 from vibe_tasks.store import lanes as rules
-from vibe_tasks.store.engine import Database, Transaction
-from vibe_tasks.store.lane_list import Lane, list_lanes
+from vibe_tasks.store.engine import Database
+from vibe_tasks.store.lane_list import Lane
 from vibe_tasks.store.lanes import Keep
-from vibe_tasks.store.scaling_rules import Rules, rules_of, set_rules
-from vibe_tasks.store.workers import list_workers
+from vibe_tasks.store.scaling_rules import Rules
 from vibe_tasks.tasks.queues import check_lane
 
 NO_LIMIT = "none"
@@ -44,10 +47,9 @@ def list_(as_json: bool) -> None:
     Held jobs are due and wait for their turn: for room in their lane, or for their concurrency key.
     """
     with look_into_ledger() as ledger, ledger.read() as connection:
-        scaling = rules_of(connection)
-        found = list_lanes(connection, also={*LANES, *scaling})
+        found = lanes_and_rules(connection)
     if as_json:
-        print_json([_listed(each, scaling.get(each.lane)) for each in found])
+        print_json([listed(*each) for each in found])
         return
     print_table(
         ("LANE", "STATE", "AT ONCE", "RATE", "RUNNING", "READY", "HELD", "OLDEST DUE", "SCALING"),
@@ -55,8 +57,8 @@ def list_(as_json: bool) -> None:
             (each.lane, "paused" if each.paused else "open", each.concurrency,
              each.rate and rate_text(each.rate), each.running, each.ready, each.held,
              None if each.oldest is None else span(each.oldest),
-             rules_text(scaling.get(each.lane)))
-            for each in found
+             rules_text(scaling))
+            for each, scaling in found
         ],
         empty=f"no lanes in {place()}",
     )  # fmt: skip
@@ -116,18 +118,11 @@ def limit(
         raise InputError("give --concurrency, --rate, or a rule of scaling")
     at_once, starts = _number(concurrency), _rate(rate)
     with open_ledger() as ledger:
-        with ledger.begin() as connection:
-            rules.limit(connection, lane, concurrency=at_once, rate=starts)
-            if scaled:
-                _scale(connection, lane, scaled)
+        try:
+            set_limits(ledger, lane, concurrency=at_once, rate=starts, scaling=scaled)
+        except ValueError as error:
+            raise refusal(error) from error
         _tell(ledger, lane, f"lane {lane}: {_limits(*_now(ledger, lane))}", as_json=as_json)
-
-
-def _scale(connection: Transaction, lane: str, scaled: dict[str, float | None]) -> None:
-    try:
-        set_rules(connection, lane, scaled)
-    except ValueError as error:
-        raise refusal(error) from error
 
 
 def _number(text: str | None) -> int | Keep | None:
@@ -156,28 +151,18 @@ def _limits(lane: Lane, scaling: Rules | None) -> str:
     return ", ".join(limits) or "no limits"
 
 
-def _listed(lane: Lane, scaling: Rules | None) -> dict[str, Any]:
-    values = asdict(lane)
-    values["oldest_seconds"] = values.pop("oldest")
-    return values | {
-        "rate": lane.rate and rate_text(lane.rate),
-        "scaling": None if scaling is None else asdict(scaling),
-    }
-
-
-def _now(ledger: Database, lane: str) -> tuple[Lane, Rules | None]:
+def _now(ledger: Database, lane: str) -> LaneRules:
     with ledger.read() as connection:
-        found = next(each for each in list_lanes(connection, also=[lane]) if each.lane == lane)
-        return found, rules_of(connection, [lane]).get(lane)
+        return lane_and_rules(connection, lane)
 
 
 def _tell(ledger: Database, lane: str, done: str, *, as_json: bool) -> None:
     """Say what was done, and where it may be a misspelt name."""
     if as_json:
-        print_json(_listed(*_now(ledger, lane)))
+        print_json(listed(*_now(ledger, lane)))
     else:
         click.echo(done)
     with ledger.read() as connection:
-        served = {row["lane"] for row in list_workers(connection) if row["status"] == "online"}
-    if lane not in served:
+        served = is_served(connection, lane)
+    if not served:
         note(f"vibe: no worker that is online serves lane {lane}")

@@ -22,6 +22,7 @@ _COMMANDS = {
     "run": (f"{_HERE}.run:run", "Run a plan to its end on this machine."),
     "demo": (f"{_HERE}.demo:demo", "Run the example plan."),
     "up": (f"{_HERE}.up:up", "Run the embedded stack for producers."),
+    "web": (f"{_HERE}.web:web", "Serve the API, the events and the dashboard."),
     "submit": (f"{_HERE}.submit:submit", "Hand a plan to the running deployment."),
     "status": (f"{_HERE}.status:status", "Show how much waits where, and who works."),
     "jobs": (f"{_HERE}.jobs:jobs", "List, show, retry and cancel jobs."),

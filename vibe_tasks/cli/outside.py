@@ -12,7 +12,6 @@ import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from math import isnan
 from typing import Any
 
@@ -22,7 +21,7 @@ from vibe_tasks.cli.commands import Command
 from vibe_tasks.cli.ledger import storage_trouble
 from vibe_tasks.cli.printing import json_option, moment, note, print_json, short_id
 from vibe_tasks.errors import InputError, LeaseLostError
-from vibe_tasks.jobs import Claim
+from vibe_tasks.flow.outside import Held, claimed
 from vibe_tasks.store.job_rows import find_job, whole_job_id
 from vibe_tasks.tasks.consumers.job_queue import LONGEST_LEASE, JobQueue
 
@@ -52,14 +51,6 @@ lease_option = click.option(
     "--lease", type=Seconds(above_zero=True), metavar="SECONDS",
     help="Time until it counts as lost without a heartbeat; default: VIBE_LEASE_SECONDS.",
 )  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Held:
-    """An attempt that was claimed by an earlier command."""
-
-    id: str
-    attempt: int
 
 
 @click.command(
@@ -102,7 +93,7 @@ def claim(
         with queue.ledger.read() as connection:
             row = find_job(connection, taken.id)
     if as_json:
-        print_json(_told(taken, row))
+        print_json(claimed(taken, row))
         return 0
     click.echo(
         f"claimed {taken.id} attempt {taken.attempt}: {taken.name}, "
@@ -212,14 +203,3 @@ def _parsed(text: str) -> Any:
 
 def _refuse(constant: str) -> Any:
     raise ValueError(f"{constant} is no JSON value")
-
-
-def _told(taken: Claim, row: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "id": taken.id, "attempt": taken.attempt, "name": taken.name, "kind": taken.kind,
-        "lane": taken.lane, "priority": int(taken.priority), "args": list(taken.args),
-        "kwargs": dict(taken.kwargs), "lease_until": row["lease_until"],
-        "worker": row["worker"], "retry_count": taken.retry_count,
-        "max_retries": taken.max_retries, "time_limit": taken.time_limit,
-        "plan_id": taken.plan_id, "task_id": taken.task_id, "round": taken.round,
-    }  # fmt: skip

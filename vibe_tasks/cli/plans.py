@@ -9,11 +9,9 @@ from typing import Any
 import click
 
 from vibe_tasks.cli.approval import approve
-from vibe_tasks.cli.asking import asked, only_people
 from vibe_tasks.cli.budget import budget
 from vibe_tasks.cli.commands import Group
 from vibe_tasks.cli.jobs import limit_option
-from vibe_tasks.cli.lacking import lacking
 from vibe_tasks.cli.ledger import look_into_ledger, place
 from vibe_tasks.cli.live import detail, stage, timing
 from vibe_tasks.cli.printing import (
@@ -25,14 +23,16 @@ from vibe_tasks.cli.printing import (
     short_id,
 )
 from vibe_tasks.cli.program import program
-from vibe_tasks.cli.report import print_report, report_of
-from vibe_tasks.cli.servers import stack_answers
+from vibe_tasks.cli.report import print_report
 from vibe_tasks.flow import control
-from vibe_tasks.masking import masked
+from vibe_tasks.flow.views.asking import asked, only_people
+from vibe_tasks.flow.views.lacking import lacking
+from vibe_tasks.flow.views.plans import listed, shown
 from vibe_tasks.store import plans as rows
 from vibe_tasks.store import watching
 from vibe_tasks.store.watching import plan_board
 from vibe_tasks.tasks import resources
+from vibe_tasks.tasks.broker_socket import stack_answers
 
 
 @click.group(cls=Group)
@@ -52,17 +52,14 @@ plans.add_command(budget)
 def list_(limit: int, as_json: bool) -> None:
     """List plans, newest first."""
     with look_into_ledger() as ledger, ledger.read() as connection:
-        found = rows.list_plans(connection, limit=limit)
-        counts = {row["id"]: rows.task_counts(connection, row["id"]) for row in found}
+        found = listed(connection, limit=limit)
     if as_json:
-        print_json(
-            [{**row, "remote": masked(row["remote"]), "tasks": counts[row["id"]]} for row in found]
-        )
+        print_json(found)
         return
     print_table(
         ("PLAN", "STATUS", "DEPLOYED", "STARTED", "BRANCH", "REPOSITORY"),
         [
-            (row["id"], row["status"], _share(counts[row["id"]]), moment(row["created_at"]),
+            (row["id"], row["status"], _share(row["tasks"]), moment(row["created_at"]),
              row["branch"], row["repo"])
             for row in found
         ],
@@ -75,23 +72,21 @@ def list_(limit: int, as_json: bool) -> None:
 @json_option
 def show(plan: str, as_json: bool) -> None:
     """Show a plan's tasks, why each has its priority, and its report."""
-    lease = resources.settings().lease_seconds
     stack = stack_answers()
     with look_into_ledger() as ledger:
         with ledger.read() as connection:
             found = rows.find_plan(connection, plan)
             start = None if stack else _start(found["source"])
             board = plan_board(connection, found["id"])
-            reasons = watching.priorities_of(connection, found["id"])
-            working = bool(watching.workers_online(connection, lease=lease))
-            waits = asked(connection, found["id"], found["name"])
             _, live = watching.plan_standing(connection, found["id"])
-            lacks = lacking(connection, found["id"], start=start)
-        report = report_of(ledger, found["id"])
+            asks = bool(asked(connection, found["id"], found["name"]))
+            lacks = lacking(connection, found["id"], settings=resources.settings(), start=start)
+        report = shown(
+            ledger, found["id"], settings=resources.settings(), home=resources.home(),
+            start=start, program=program(),
+        )  # fmt: skip
     if as_json:
-        tasks = [{**task, **reasons[task["id"]]} for task in report["tasks"]]
-        told = {"id": found["id"], "workers_online": working, "waits": (*waits, *lacks)}
-        print_json({**told, **report, "tasks": tasks})
+        print_json(report)
         return
     print_table(
         ("TASK", "STAGE", "TIME", "FIXES", "JOB", "WHAT"),
@@ -105,16 +100,16 @@ def show(plan: str, as_json: bool) -> None:
     click.echo()
     print_table(
         ("TASK", "PRIORITY", "WHY"),
-        [(name, why["priority"], why["priority_why"]) for name, why in reasons.items()],
+        [(task["id"], task["priority"], task["priority_why"]) for task in report["tasks"]],
         empty="no tasks",
     )
     click.echo()
     print_report(report, repo=found["repo"])
-    for line in (*waits, *lacks):
+    for line in report["waits"]:
         click.echo(f"  waits   {line}")
-    if found["status"] == "running" and not working and not lacks:
+    if found["status"] == "running" and not report["workers_online"] and not lacks:
         # A worker that finds nothing to do until somebody answers would be no help yet.
-        then = "then " if waits and only_people(live) else ""
+        then = "then " if asks and only_people(live) else ""
         click.echo(
             f"  idle    nobody works on it: no worker is online; {then}{_go_on(found['source'])}"
         )

@@ -11,6 +11,13 @@ from typing import Any
 
 import click
 
+from vibe_tasks.words import counted, span
+
+__all__ = [
+    "clock", "counted", "json_option", "moment", "note", "one_line", "print_json", "print_table",
+    "short_id", "span",
+]  # fmt: skip
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, and nothing else.")
 """`--json` of listings and reports."""
 
@@ -71,20 +78,3 @@ def moment(epoch: float | None) -> str | None:
     if epoch is None:
         return None
     return datetime.fromtimestamp(epoch, tz=UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
-
-
-def span(seconds: float) -> str:
-    """A number of seconds as a person says it."""
-    seconds = max(0.0, seconds)
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes}:{rest:02d} min"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d} h" if hours < 48 else f"{hours // 24} days"
-
-
-def counted(number: int, word: str, many: str = "") -> str:
-    """`1 task`, `2 tasks`; `many` is the plural of a word that takes no s."""
-    return f"{number} {word}" if number == 1 else f"{number} {many or f'{word}s'}"

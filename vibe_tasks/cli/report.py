@@ -9,40 +9,10 @@ import click
 
 from vibe_tasks.cli.printing import counted, one_line, short_id, span
 from vibe_tasks.cli.program import program
-from vibe_tasks.errors import GitError, RepositoryError
-from vibe_tasks.flow.report import run_report
-from vibe_tasks.flow.workplace import repository_of
 from vibe_tasks.pipeline import TaskStatus
-from vibe_tasks.store.engine import Database
-from vibe_tasks.store.plans import plan_heading
-from vibe_tasks.tasks import resources
 
 MOST_DEAD = 20
 """Dead letters that are printed; the others are in `vibe dlq list`."""
-
-
-def report_of(ledger: Database, plan_id: str) -> dict[str, Any]:
-    """The run report of a plan, with where its branch stands now.
-
-    Raises:
-        UnknownJobError: No such plan.
-    """
-    with ledger.read() as connection:
-        plan = plan_heading(connection, plan_id)
-        try:
-            commit = _tip(plan)
-        except (RepositoryError, GitError, OSError):  # the plan may be older than its repository
-            commit = None
-        return run_report(connection, plan_id, commit=commit)
-
-
-def _tip(plan: Mapping[str, Any]) -> str | None:
-    """Where the plan's branch stands. One that was replaced and whose branch was not there to be
-    set aside has none: the name is its successor's.
-    """
-    if plan["status"] == "replaced" and plan["branch"] == f"vibe/{plan['name']}":
-        return None
-    return repository_of(plan, resources.home()).glance(plan["branch"])
 
 
 def print_report(report: dict[str, Any], *, repo: str) -> None:

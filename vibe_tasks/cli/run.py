@@ -23,19 +23,21 @@ from vibe_tasks.cli.live import LiveView
 from vibe_tasks.cli.plain import PlainView, QuietView
 from vibe_tasks.cli.printing import counted, json_option, note, print_json
 from vibe_tasks.cli.program import program
-from vibe_tasks.cli.report import print_report, report_of
+from vibe_tasks.cli.report import print_report
 from vibe_tasks.cli.served_lanes import served_lanes
-from vibe_tasks.cli.servers import stack_answers
 from vibe_tasks.cli.telling import until_told
 from vibe_tasks.cli.watching import View, watch
 from vibe_tasks.errors import SettingsError
 from vibe_tasks.flow.plan_source import no_model, on_path, read_plan
 from vibe_tasks.flow.submission import Prepared, Submission, prepare, submit_plan
+from vibe_tasks.flow.views.plans import report_of
 from vibe_tasks.masking import masked
 from vibe_tasks.store import outbox
 from vibe_tasks.store.engine import Database
 from vibe_tasks.store.watching import newest
 from vibe_tasks.tasks import resources
+from vibe_tasks.tasks.broker_socket import stack_answers
+from vibe_tasks.tasks.observation import logs, traces
 from vibe_tasks.workspace.sandbox import unavailable
 
 
@@ -147,7 +149,7 @@ def carry_out(wanted: Run) -> dict[str, Any]:
             raise KeyboardInterrupt(
                 f"interrupted; the work is safe in the ledger, go on with: {wanted.again}"
             ) from None
-        report = report_of(ledger, submission.plan_id)
+        report = report_of(ledger, submission.plan_id, home=resources.home())
     if wanted.as_json:
         print_json(report)
     else:
@@ -160,13 +162,10 @@ def log_to_file() -> None:
     folder = resources.make_home() / "logs"
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
-        handler = logging.FileHandler(folder / "vibe.log", encoding="utf-8", delay=True)
     except OSError as error:
         raise SettingsError(f"VIBE_HOME: cannot use {folder}: {error.strerror}") from error
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
-    root = logging.getLogger()
-    root.handlers = [handler]
-    root.setLevel(logging.WARNING)
+    logs.set_up(level=logging.WARNING, file=folder / "vibe.log")
+    traces.check()
 
 
 def _work_off(ledger: Database, prepared: Prepared, wanted: Run) -> Submission:
@@ -215,7 +214,8 @@ def _begin(
         hand_over = import_module("vibe_tasks.cli.submit").hand_over
         return hand_over(wanted.source, agent=wanted.agent, fresh=wanted.fresh), _nothing, None
     lanes = served_lanes(prepared.plan)  # a module that cannot be imported leaves no plan behind
-    submission = submit_plan(ledger, prepared, fresh=wanted.fresh)
+    with traces.Submission() as trace:
+        submission = submit_plan(ledger, prepared, fresh=wanted.fresh, trace=trace)
     crew = closing.enter_context(
         Crew(
             ledger, resources.home(),

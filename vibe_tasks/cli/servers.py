@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 from vibe_tasks.errors import UnavailableError
-from vibe_tasks.stack.broker import broker_answers
 from vibe_tasks.tasks import resources
-
-
-def stack_answers() -> bool:
-    """Whether an embedded stack runs in this home, as seen from its broker."""
-    return broker_answers(resources.broker_socket())
+from vibe_tasks.tasks.broker_socket import stack_answers
 
 
 def require_broker() -> None:

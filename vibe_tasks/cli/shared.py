@@ -9,21 +9,6 @@ import click
 
 from vibe_tasks.breaker import State
 from vibe_tasks.cli.printing import counted, print_table, span
-from vibe_tasks.store.breakers import Breaker
-
-
-def breaker_values(breaker: Breaker) -> dict[str, Any]:
-    """A breaker as JSON values."""
-    return {
-        "name": breaker.name,
-        "state": str(breaker.state),
-        "wait_seconds": breaker.wait,
-        "error_rate": breaker.error_rate,
-        "calls": breaker.calls,
-        "failures": breaker.failures,
-        "times_opened": breaker.times_opened,
-        "reason": breaker.reason,
-    }
 
 
 def print_breakers(found: Collection[Mapping[str, Any]]) -> None:

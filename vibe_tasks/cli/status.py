@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 
 import click
@@ -12,16 +11,14 @@ from vibe_tasks.cli.commands import Command
 from vibe_tasks.cli.interruption import Interruption
 from vibe_tasks.cli.ledger import look_into_ledger, place
 from vibe_tasks.cli.printing import counted, json_option, print_json, print_table, span
-from vibe_tasks.cli.shared import breaker_values, cache_line, print_breakers
-from vibe_tasks.cli.waiting import Unserved, unserved
-from vibe_tasks.cli.workers import print_workers, registry
+from vibe_tasks.cli.program import program
+from vibe_tasks.cli.shared import cache_line, print_breakers
+from vibe_tasks.cli.workers import print_workers
+from vibe_tasks.flow.views.standing import figures
+from vibe_tasks.flow.views.unserved import Unserved
 from vibe_tasks.jobs import JobStatus
-from vibe_tasks.store import breakers, result_cache, worker_line
-from vibe_tasks.store.engine import Database
+from vibe_tasks.store import worker_line
 from vibe_tasks.store.mix import Mix, mix
-from vibe_tasks.store.stats import get_queue_stats
-from vibe_tasks.store.watching import oldest_unsent
-from vibe_tasks.store.workers import list_workers
 from vibe_tasks.tasks import resources
 
 LOOK = 1.0
@@ -46,7 +43,7 @@ def status(watch: bool, as_json: bool) -> None:
                 with ledger.read() as connection:
                     mixed = mix(connection)
                 due = resources.monotonic() + MIX_LOOK
-            found = {**figures(ledger), "mix": mixed.to_json()}
+            found = {**figures(ledger, resources.settings()), "mix": mixed.to_json()}
             if watch and not as_json:
                 click.clear()  # does nothing where this is no terminal
             if as_json:
@@ -57,36 +54,6 @@ def status(watch: bool, as_json: bool) -> None:
                 return
             resources.pause(LOOK)
             interruption.obey()
-
-
-def figures(ledger: Database) -> dict[str, Any]:
-    """The queue and its workers at this moment, as JSON values; all but the mix."""
-    with ledger.read() as connection:
-        stats = get_queue_stats(connection)
-        rows = list_workers(connection)
-        unsent = oldest_unsent(connection)
-        window = resources.settings().breaker_window_seconds
-        standing = breakers.states(connection, window=window)
-        cached = result_cache.counts(connection)
-        lacks = worker_line.lacks(connection, lease=resources.settings().lease_seconds)
-    workers = registry(rows, lease=resources.settings().lease_seconds)
-    return {
-        "lanes": {
-            lane: {
-                **{str(each): counts.get(each, 0) for each in JobStatus},
-                "oldest_pending_seconds": stats.oldest_pending_seconds.get(lane),
-            }
-            for lane, counts in sorted(stats.lanes.items())
-        },
-        "by_status": stats.by_status,
-        "dead_letters": stats.dead_letters,
-        "oldest_unsent_seconds": unsent,
-        "workers": workers,
-        "breakers": [breaker_values(each) for each in standing],
-        "cache": cached.to_json(),
-        "waiting_for_labels": [asdict(each) for each in lacks],
-        "unserved_lanes": [asdict(each) for each in unserved(stats, workers)],
-    }
 
 
 def _print(found: Mapping[str, Any]) -> None:
@@ -112,7 +79,7 @@ def _print(found: Mapping[str, Any]) -> None:
         click.echo(f"warning: {counted(lack.jobs, 'job waits', 'jobs wait')}: {lack.text()}")
     embedded = not resources.settings().broker_url
     for each in (Unserved(**values) for values in found["unserved_lanes"]):
-        click.echo(f"warning: {each.text()}: {each.mend(embedded=embedded)}")
+        click.echo(f"warning: {each.text()}: {each.mend(embedded=embedded, program=program())}")
 
 
 def _age(seconds: float | None) -> str | None:

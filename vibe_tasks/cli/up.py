@@ -18,6 +18,7 @@ from vibe_tasks.errors import InputError, SettingsError
 from vibe_tasks.fleet import FleetLane, parse_fleet
 from vibe_tasks.stack.flower import HOST, flower_port
 from vibe_tasks.tasks import resources
+from vibe_tasks.web.place import find_server
 
 LOOK = 0.25
 """Seconds between two looks at the children."""
@@ -33,7 +34,11 @@ LOOK = 0.25
     "--flower", is_flag=True,
     help="Run Flower too, on http://127.0.0.1:5555, or the port that FLOWER_PORT names.",
 )  # fmt: skip
-@click.option("--web", is_flag=True, help="Run the web dashboard too (not in this version).")
+@click.option(
+    "--web", is_flag=True,
+    help="Run the API and the dashboard too, on http://127.0.0.1:4000, or where VIBE_WEB_HOST and "
+    "VIBE_WEB_PORT say.",
+)  # fmt: skip
 def up(processes: int, max_workers: int | None, flower: bool, web: bool) -> None:
     """Run the whole embedded stack until Ctrl-C: broker, worker, dispatcher, beat.
 
@@ -43,21 +48,24 @@ def up(processes: int, max_workers: int | None, flower: bool, web: bool) -> None
     grow_to = max_workers or 0
     if grow_to and grow_to < processes:
         raise InputError(f"--max-workers: fewer than --workers, {grow_to} and {processes}")
-    if web:
-        raise InputError("--web: not available in this version; `vibe status --watch` is")
     if resources.settings().broker_url:
         raise SettingsError(
             "VIBE_BROKER_URL is set, and `vibe up` brings a broker of its own: unset it, or "
             "start workers with `celery -A vibe_tasks worker`"
         )
     port = flower_port(os.environ) if flower else 0
+    if web:
+        # Who does not want it shall not wait for its libraries.
+        from vibe_tasks.web.server import open_door  # noqa: PLC0415
+
+        open_door(resources.settings()).close()  # what is wrong with it would stand in a log alone
     log_to_file()
     lanes, fleet = served_lanes(), parse_fleet(resources.settings().fleet)
     home = resources.home()
     with open_ledger() as ledger:
         crew = Crew(
             ledger, home, processes=processes, lanes=lanes, beat=True, flower=port,
-            grow_to=grow_to,
+            grow_to=grow_to, web=web,
         )  # fmt: skip
         with crew, Interruption() as interruption:
             crew.start()
@@ -69,17 +77,25 @@ def up(processes: int, max_workers: int | None, flower: bool, web: bool) -> None
             if port:
                 click.echo(f"flower   http://{HOST}:{port}")
             click.echo(f"logs     {crew.stack.logs}")
-            ready = False
-            while not interruption.came:
-                crew.poll()
-                if not ready and crew.at_work():
-                    ready = True
-                    click.echo("ready; Ctrl-C stops it")
-                resources.pause(LOOK)
+            _keep(crew, interruption, web=web)
             click.echo("stopping")
     if any(each.provisioner == "process" for each in fleet):
         click.echo("the fleet's workers finish their jobs and end; idle ones in about 30 s")
     click.echo("stopped; what was not finished goes on with the next start")
+
+
+def _keep(crew: Crew, interruption: Interruption, *, web: bool) -> None:
+    """Keep the stack running until a signal comes, and tell when its parts are there."""
+    ready, seen = False, not web
+    while not interruption.came:
+        crew.poll()
+        if not seen and (url := find_server(resources.home())) is not None:
+            seen = True
+            click.echo(f"web      {url}/")
+        if not ready and crew.at_work():
+            ready = True
+            click.echo("ready; Ctrl-C stops it")
+        resources.pause(LOOK)
 
 
 def _processes(least: int, most: int) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from vibe_tasks.cli.asking import asked, only_people
 from vibe_tasks.cli.interruption import Interruption
-from vibe_tasks.cli.lacking import lacking
 from vibe_tasks.cli.ledger import storage_trouble
+from vibe_tasks.cli.program import program
 from vibe_tasks.errors import UnavailableError
+from vibe_tasks.flow.views.asking import asked, only_people
+from vibe_tasks.flow.views.lacking import lacking
 from vibe_tasks.store import watching, workers
 from vibe_tasks.store.engine import Database
 from vibe_tasks.tasks import resources
@@ -137,7 +138,7 @@ class Hints:
         asking: tuple[str, ...] = ()
         if self._live is None or only_people(live):
             with self._ledger.read() as connection:
-                asking = asked(connection, self._plan_id, self._name)
+                asking = asked(connection, self._plan_id, self._name, program=program())
         for line in asking:
             if line not in self._asked:
                 self._view.ask(line)
@@ -160,7 +161,9 @@ class Hints:
     def _look_for_labels(self) -> None:
         """Say what a person has to start: such jobs wait for ever."""
         with self._ledger.read() as connection:
-            found = lacking(connection, self._plan_id, start=self._start)
+            found = lacking(
+                connection, self._plan_id, settings=resources.settings(), start=self._start
+            )
         for line in found:
             if line not in self._lacking:
                 self._view.ask(f"jobs wait: {line}")

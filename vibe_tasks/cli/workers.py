@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import click
@@ -10,11 +10,9 @@ import click
 from vibe_tasks.cli.commands import Group
 from vibe_tasks.cli.ledger import look_into_ledger, open_ledger, place
 from vibe_tasks.cli.printing import json_option, note, print_json, print_table, span
-from vibe_tasks.errors import InputError
+from vibe_tasks.flow.views import registry
 from vibe_tasks.labels import host_label
-from vibe_tasks.store import workers as registry_of
 from vibe_tasks.store.engine import Database
-from vibe_tasks.suggestion import did_you_mean
 from vibe_tasks.tasks import resources
 
 LOOK = 0.25
@@ -59,16 +57,8 @@ def drain(names: tuple[str, ...], wait: float | None, as_json: bool) -> None:
     ended already is what is wanted, so the command can be repeated.
     """
     with open_ledger() as ledger:
-        known = {each["worker_id"]: each["status"] for each in _found(ledger)}
-        for name in names:
-            if name not in known:
-                near = did_you_mean(name, known)
-                raise InputError(f"no worker {name}{near}; see `vibe workers list`")
-        there = [name for name in names if known[name] != "offline"]
+        there = registry.drain(ledger, names, lease=resources.settings().lease_seconds)
         if there:
-            with ledger.begin() as connection:
-                for name in there:
-                    registry_of.drain(connection, name)
             _tell(there)
         left = _wait(ledger, there, wait) if wait is not None else set(there)
         found = [each for each in _found(ledger) if each["worker_id"] in names]
@@ -108,9 +98,7 @@ def _wait(ledger: Database, names: Collection[str], seconds: float) -> set[str]:
 
 
 def _found(ledger: Database) -> list[dict[str, Any]]:
-    with ledger.read() as connection:
-        rows = registry_of.list_workers(connection)
-    return registry(rows, lease=resources.settings().lease_seconds)
+    return registry.registered(ledger, lease=resources.settings().lease_seconds)
 
 
 def print_workers(found: list[dict[str, Any]]) -> None:
@@ -133,20 +121,3 @@ def _told_labels(worker: Mapping[str, Any]) -> list[str]:
     """
     ours = (host_label(""), "repo:")
     return [each for each in worker["labels"] or () if not each.startswith(ours)]
-
-
-def registry(rows: Iterable[Mapping[str, Any]], *, lease: float) -> list[dict[str, Any]]:
-    """One entry for each worker, from the registry's rows, which are one for each lane.
-
-    Args:
-        rows: The registry.
-        lease: Seconds of silence after which a worker that has not left is called lost.
-    """
-    found: dict[str, dict[str, Any]] = {}
-    for row in rows:
-        entry = found.setdefault(row["worker_id"], {**row, "lanes": []})
-        entry["lanes"].append(row["lane"])
-        entry.pop("lane", None)
-        if row["status"] not in {"offline", "starting"} and row["age"] > lease:
-            entry["status"] = "lost"
-    return list(found.values())

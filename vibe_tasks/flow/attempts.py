@@ -7,9 +7,10 @@ failure like any other and a job that kills its workers ends as a dead letter.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 from vibe_tasks.errors import LeaseLostError, VibeError
 from vibe_tasks.flow.endings import Ending, Place, Uniform, settle, settle_in
@@ -18,6 +19,13 @@ from vibe_tasks.store import jobs, leases, plans, workers
 from vibe_tasks.store.engine import DATABASE_ERRORS, Database, Transaction
 
 log = logging.getLogger(__name__)
+
+Tell = Callable[[Mapping[str, Any], str], None]
+"""Hears of an attempt that was taken back: its job's row before, and why."""
+
+
+def _nobody(_row: Mapping[str, Any], _why: str) -> None: ...
+
 
 __all__ = [
     "Ending", "Place", "Reaped", "Uniform", "abandon", "interrupt", "lose", "reap", "settle",
@@ -48,6 +56,7 @@ def reap(
     late: bool = True,
     host: str | None = None,
     gone: Callable[[workers.Registered], bool] | None = None,
+    tell: Tell = _nobody,
 ) -> Reaped:
     """Count as failed what runs without a lease, and what workers of this host held that are dead.
 
@@ -61,21 +70,24 @@ def reap(
         late: Whether to look for expired leases.
         host: This process's host, as workers register it; None where it is not known.
         gone: Whether a worker of this host surely runs no more.
+        tell: Hears of each attempt that was taken back.
     """
     taken = []
     if host is not None and gone is not None:
         with ledger.read() as connection:
             dead = [each for each in workers.online_at(connection, host) if gone(each)]
-        taken += [abandon(ledger, each, uniform=uniform) for each in dead]
+        taken += [abandon(ledger, each, uniform=uniform, tell=tell) for each in dead]
     if late:
         with ledger.read() as connection:
             expired = leases.expired(connection, most=most)
         why = "lease expired: no heartbeat of"
-        taken.append(_take_all_back(ledger, expired, why, uniform, only_late=True))
+        taken.append(_take_all_back(ledger, expired, why, uniform, only_late=True, tell=tell))
     return _sum(taken)
 
 
-def abandon(ledger: Database, dead: workers.Registered, *, uniform: Uniform) -> Reaped:
+def abandon(
+    ledger: Database, dead: workers.Registered, *, uniform: Uniform, tell: Tell = _nobody
+) -> Reaped:
     """This worker's process is gone: count as failed what it held; nothing when it has left.
 
     Of several that notice it one acts, and never on what a new worker of the same name holds.
@@ -84,12 +96,14 @@ def abandon(ledger: Database, dead: workers.Registered, *, uniform: Uniform) -> 
         if not workers.sign_off(connection, dead):
             return Reaped()
         held = leases.held_by(connection, dead.worker)
-    return take_back(ledger, held, uniform=uniform)
+    return take_back(ledger, held, uniform=uniform, tell=tell)
 
 
-def take_back(ledger: Database, held: Iterable[leases.Held], *, uniform: Uniform) -> Reaped:
+def take_back(
+    ledger: Database, held: Iterable[leases.Held], *, uniform: Uniform, tell: Tell = _nobody
+) -> Reaped:
     """Count these attempts as failed, whose worker is dead."""
-    return _take_all_back(ledger, held, "its process is gone:", uniform)
+    return _take_all_back(ledger, held, "its process is gone:", uniform, tell=tell)
 
 
 def _take_all_back(
@@ -99,6 +113,7 @@ def _take_all_back(
     uniform: Uniform,
     *,
     only_late: bool = False,
+    tell: Tell,
 ) -> Reaped:
     taken = 0
     dead: list[str] = []
@@ -108,8 +123,9 @@ def _take_all_back(
         try:
             with ledger.begin() as connection:
                 outcome = _take_back(
-                    connection, held, f"{why} {held.worker}", uniform, only_late=only_late, wait=0.0
-                )
+                    connection, held, f"{why} {held.worker}", uniform, only_late=only_late,
+                    wait=0.0,
+                )  # fmt: skip
         except LeaseLostError:
             pass  # it has ended since the look, where others write at the same time
         except VibeError as error:  # one row that is not as it should be must not hold up the rest
@@ -120,7 +136,8 @@ def _take_all_back(
             log.exception("cannot take back job %s", held.id)
         if outcome is None:
             continue
-        again, messages = outcome
+        again, messages, row = outcome
+        tell(row, f"{why} {held.worker}")
         taken += 1
         following.extend(messages)
         if not again:
@@ -146,6 +163,7 @@ def lose(
     uniform: Uniform,
     attempt: int | None = None,
     counted: bool = True,
+    tell: Tell = _nobody,
 ) -> tuple[Publication, ...]:
     """The process that ran this job for this worker is gone; the messages to send.
 
@@ -160,17 +178,25 @@ def lose(
         uniform: Draws the jitter (`random.uniform`).
         attempt: The attempt that it ran; None for the one that the worker holds.
         counted: Whether it is a failure.
+        tell: Hears of it.
     """
+    outcome = None
     # The attempt may end between the look and the write, where others write at the same time.
     with suppress(LeaseLostError), ledger.begin() as connection:
         for held in leases.held_by(connection, worker):
             if held.id == job_id and attempt in {None, held.attempt}:
-                if not counted:
+                if counted:
+                    outcome = _take_back(connection, held, f"{why}; {held.worker}", uniform)
+                else:
+                    before = jobs.find_job(connection, held.id)
                     jobs.snooze_job(connection, held.id, held.attempt, 0.0, why)
-                    return ()
-                outcome = _take_back(connection, held, f"{why}; {held.worker}", uniform)
-                return outcome[1] if outcome else ()
-    return ()
+                    outcome = True, (), before
+                break
+    if outcome is None:
+        return ()
+    _, following, row = outcome
+    tell(row, why)
+    return following
 
 
 def _take_back(
@@ -181,7 +207,7 @@ def _take_back(
     *,
     only_late: bool = False,
     wait: float | None = None,
-) -> tuple[bool, tuple[Publication, ...]] | None:
+) -> tuple[bool, tuple[Publication, ...], Mapping[str, Any]] | None:
     row = jobs.find_job(connection, held.id)
     if row["plan_id"] is not None:
         plans.plan_status(connection, row["plan_id"])
@@ -193,7 +219,7 @@ def _take_back(
         plan_id=row["plan_id"], task_id=row["task_id"],
     )  # fmt: skip
     ending = Ending(kind="failure", text=f"WorkerLost: {why}", wait=wait)
-    return settle_in(connection, place, ending, uniform=uniform)
+    return *settle_in(connection, place, ending, uniform=uniform), row
 
 
 def interrupt(

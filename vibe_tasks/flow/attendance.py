@@ -20,6 +20,7 @@ from vibe_tasks.plan_specs import Price
 from vibe_tasks.store import events, jobs, usage
 from vibe_tasks.store.engine import DATABASE_ERRORS
 from vibe_tasks.store.retries import reason
+from vibe_tasks.workspace.said import Said
 
 log = logging.getLogger(__name__)
 
@@ -91,6 +92,7 @@ class Attendance:
         price: Of its tokens, where it does not tell the cost itself.
         stay: Called at each look at whether it may go on.
         secrets: What it may know, and nobody is told.
+        aloud: Whether what it tells is said in the job's log; the output of programs is there.
     """
 
     def __init__(
@@ -101,7 +103,9 @@ class Attendance:
         price: Price | None,
         stay: Callable[[], None] | None = None,
         secrets: tuple[str, ...] = (),
+        aloud: bool = False,
     ) -> None:
+        self._said = Said("agent", secrets) if aloud else None
         self._secrets = secrets
         self._bench, self._agent, self._price, self._stay = bench, agent, price, stay
         self._clock = bench.place.monotonic
@@ -121,6 +125,9 @@ class Attendance:
         if event.kind != "usage" and self._kept < MOST_EVENTS:
             self._kept += 1
             self._waiting.append(self._row(event))
+        if self._said is not None and event.text:
+            own = "" if event.kind == "message" else f"{event.kind}: "
+            self._said.tell(f"{own}{event.text}")
         if self._clock() - self._written >= WRITE_EVERY:
             self._write()
 

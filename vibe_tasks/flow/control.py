@@ -237,7 +237,10 @@ def _another_round(connection: Transaction, row: dict[str, Any]) -> tuple[Public
         for key, value in row["result"].items()
         if key not in {"verdict", "merged", "checked", "consensus"}
     }
-    job = progress.new_job(task, JobKind.FIX, round=rounds, commit=task["commit_id"], report=report)
+    job = progress.new_job(
+        task, JobKind.FIX, round=rounds, commit=task["commit_id"], report=report,
+        trace=row["trace"],
+    )  # fmt: skip
     jobs.submit(connection, [job], published=True)
     return (progress.publication_of(job),)
 

@@ -48,10 +48,11 @@ def deploy(bench: Bench) -> tuple[Mapping[str, Any], Following]:
     if bench.spec["deploy_command"] is not None:
         _clear(bench)
     try:
-        merged = merge(
-            bench.repository, branch=bench.plan["branch"], commit=bench.commit,
-            message=message, fence=bench.fence,
-        )  # fmt: skip
+        with bench.place.span("merge", {"vibe.commit": bench.commit}):
+            merged = merge(
+                bench.repository, branch=bench.plan["branch"], commit=bench.commit,
+                message=message, fence=bench.fence,
+            )  # fmt: skip
     except MergeConflict as conflict:
         return _conflict(bench, conflict)
     if bench.spec["deploy_command"] is not None:
@@ -79,7 +80,8 @@ def _conflict(bench: Bench, conflict: MergeConflict) -> tuple[Mapping[str, Any],
 def _confirm(bench: Bench, merged: str) -> None:
     """Run the command on the merged commit; where it does not pass, take the merge back."""
     try:
-        _run(bench, merged)
+        with bench.place.span("command", {"vibe.command": bench.spec["deploy_command"]}):
+            _run(bench, merged)
     except (AttemptError, GitError, OSError) as error:
         origin = origin_of(bench.repository, merged)
         if origin.before is None or origin.merged != bench.commit:

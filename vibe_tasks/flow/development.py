@@ -141,6 +141,7 @@ def _ref(bench: Bench) -> str:
 def _result(bench: Bench, answer: Answer, commit: str, start: str) -> dict[str, Any]:
     return {
         "branch": bench.plan["branch"],
+        "base": start,
         "commit": commit,
         "changed": commit != start,
         "summary": answer.summary,

@@ -33,6 +33,7 @@ from vibe_tasks.events import EventType
 from vibe_tasks.flow.attendance import Attendance
 from vibe_tasks.flow.workplace import Bench
 from vibe_tasks.masking import without
+from vibe_tasks.pipeline import JobKind
 from vibe_tasks.plan import AgentSpec, ChatSpec, CommandSpec
 from vibe_tasks.store import breakers, events, jobs, usage
 from vibe_tasks.store.engine import Transaction, server_time
@@ -93,7 +94,11 @@ def engage(
     seconds = _affordable(bench, agent, described.timeout)
     name = breaker_name(agent, described)
     secrets = _secrets(bench, described)
-    attendance = Attendance(bench, agent=agent, price=described.price, stay=stay, secrets=secrets)
+    # A plain command's words are all in its output.
+    told = not isinstance(described, CommandSpec) or described.preset is not None
+    attendance = Attendance(
+        bench, agent=agent, price=described.price, stay=stay, secrets=secrets, aloud=told
+    )
     assignment = _assignment(
         bench, tree, prompt=prompt, report=report, attendance=attendance,
         timeout=seconds, idle_timeout=described.idle_timeout,
@@ -102,7 +107,9 @@ def engage(
     answer: Answer | None = None
     ok: bool | None = None
     try:
-        answer = _worked(bench, described, plan_dir, assignment, secrets)
+        what = "vote" if bench.claim.kind == JobKind.REVIEW else "agent"
+        with bench.place.span(what, {"vibe.agent": agent}):
+            answer = _worked(bench, described, plan_dir, assignment, secrets)
         ok = True
     except StoppedError as stopped:
         raise attendance.stopped_by or stopped from stopped

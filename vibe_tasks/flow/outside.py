@@ -7,12 +7,13 @@ workers would have found out: the commit of a dev or fix job, the verdict of a q
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from vibe_tasks.consensus import Verdict
 from vibe_tasks.errors import InputError
 from vibe_tasks.flow import reviewing
-from vibe_tasks.jobs import Publication
+from vibe_tasks.jobs import Claim, Publication
 from vibe_tasks.pipeline import JobKind, Outcome
 from vibe_tasks.store import jobs, plans
 from vibe_tasks.store.engine import Transaction
@@ -30,6 +31,36 @@ class Attempt(Protocol):
     def attempt(self) -> int:
         """Its number, from 1; writes of an older one are refused."""
         ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """An attempt that was claimed earlier, by another process or request.
+
+    Attributes:
+        id: The job.
+        attempt: Its number.
+    """
+
+    id: str
+    attempt: int
+
+
+def claimed(taken: Claim, row: Mapping[str, Any]) -> dict[str, Any]:
+    """What a claim tells whoever does the job, as JSON values.
+
+    Args:
+        taken: The claim.
+        row: The job's row.
+    """
+    return {
+        "id": taken.id, "attempt": taken.attempt, "name": taken.name, "kind": taken.kind,
+        "lane": taken.lane, "priority": int(taken.priority), "args": list(taken.args),
+        "kwargs": dict(taken.kwargs), "lease_until": row["lease_until"],
+        "worker": row["worker"], "retry_count": taken.retry_count,
+        "max_retries": taken.max_retries, "time_limit": taken.time_limit,
+        "plan_id": taken.plan_id, "task_id": taken.task_id, "round": taken.round,
+    }  # fmt: skip
 
 
 def complete(

@@ -14,9 +14,14 @@ from uuid import uuid4
 from vibe_tasks.agents.chat import unusable
 from vibe_tasks.errors import InputError
 from vibe_tasks.plan import ChatSpec, Plan, parse_plan, refusal
-from vibe_tasks.plan_check import not_confinable, not_runnable
+from vibe_tasks.plan_check import not_confinable, not_runnable, not_sendable
+from vibe_tasks.plan_problems import Problem
 from vibe_tasks.plan_text import read_document
 from vibe_tasks.workspace.environment import child_environment
+from vibe_tasks.workspace.remote import is_address
+
+SENT = "plan"
+"""What messages call a plan that came without a file."""
 
 
 def read_plan(
@@ -48,17 +53,42 @@ def read_plan(
         raise InputError(f"{path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not UTF-8 text") from error
-    plan = parse_plan(text, file=str(path))
-    if agent is not None:
-        plan = plan.with_agent(agent)
+    plan = _parsed(text, str(path), agent)
     problems = (
         *not_runnable(plan, has_program=has_program, no_chat=no_chat),
         *not_confinable(plan, no_sandbox=no_sandbox),
     )
-    if problems:
-        document = read_document(text, file=str(path))
-        raise refusal(problems, document=document, file=str(path))
+    _refuse(problems, text, str(path))
     return plan
+
+
+def sent_plan(text: str, *, agent: str | None = None) -> Plan:
+    """The plan in this text, which came without a file.
+
+    Args:
+        text: YAML or JSON.
+        agent: Another default agent.
+
+    Raises:
+        PlanError: It is not a sound plan, or rests on the folder of a file.
+    """
+    plan = _parsed(text, SENT, agent)
+    problems = (
+        *not_sendable(plan, is_address=is_address),
+        *not_runnable(plan, has_program=lambda _program: True),
+    )
+    _refuse(problems, text, SENT)
+    return plan
+
+
+def _parsed(text: str, file: str, agent: str | None) -> Plan:
+    plan = parse_plan(text, file=file)
+    return plan if agent is None else plan.with_agent(agent)
+
+
+def _refuse(problems: tuple[Problem, ...], text: str, file: str) -> None:
+    if problems:
+        raise refusal(problems, document=read_document(text, file=file), file=file)
 
 
 def on_path(program: str) -> bool:

@@ -18,6 +18,7 @@ from vibe_tasks.pipeline import JobKind, Outcome, Step, TaskStatus, step_after
 from vibe_tasks.priority import Priority, parse_priority
 from vibe_tasks.store import events, jobs, outbox, plans, result_cache
 from vibe_tasks.store.engine import Transaction
+from vibe_tasks.store.job_rows import trace_of
 
 LANES = {JobKind.QA: "qa", JobKind.REVIEW: "qa", JobKind.DEPLOY: "deploy"}
 """Lanes of the pipeline's own jobs; dev and fix jobs go to the task's lane."""
@@ -34,10 +35,11 @@ def new_job(task: Mapping[str, Any], kind: JobKind, *, round: int = 0, **extra: 
         task: The task's row.
         kind: What it is to do.
         round: Fix round it belongs to.
-        extra: Keyword arguments of the job, and `blocked`.
+        extra: Keyword arguments of the job, `blocked`, and `trace`.
     """
     spec = task["spec"]
     blocked = bool(extra.pop("blocked", False))
+    trace: str | None = extra.pop("trace", None)
     return NewJob(
         id=str(uuid4()),
         name=f"vibe.{kind}",
@@ -53,6 +55,7 @@ def new_job(task: Mapping[str, Any], kind: JobKind, *, round: int = 0, **extra: 
         task_id=task["id"],
         round=round,
         concurrency_key=_alone(task, kind),
+        trace=trace,
         **_asks(spec, kind),
     )
 
@@ -127,7 +130,7 @@ def advance(
     if step.next_job is JobKind.REVIEW:
         following = _start_reviews(connection, task, commit, report or {}, job_id)
     else:
-        following = _start(connection, task, step, commit, report)
+        following = _start(connection, task, step, commit, report, after=job_id)
     if step.status is TaskStatus.DEPLOYED:
         following += release(connection, plan_id, task_id)
     elif step.status is TaskStatus.DEAD:
@@ -146,10 +149,12 @@ def _start(
     step: Step,
     commit: str | None,
     report: Mapping[str, Any] | None,
+    *,
+    after: str,
 ) -> tuple[Publication, ...]:
     if step.next_job is None:
         return ()
-    extra: dict[str, Any] = {"commit": commit}
+    extra: dict[str, Any] = {"commit": commit, "trace": trace_of(connection, after)}
     if step.next_job is JobKind.FIX:
         extra["report"] = dict(report or {})
     if step.next_job is JobKind.DEPLOY:
@@ -169,10 +174,11 @@ def _start_reviews(
     qa_id: str,
 ) -> tuple[Publication, ...]:
     """A job for each reviewer, so that they work in parallel and fail alone."""
+    trace = trace_of(connection, qa_id)
     made = [
         new_job(
             task, JobKind.REVIEW, round=task["fix_round"], commit=commit, report=dict(report),
-            qa=qa_id, seat=number, agent=seat["agent"],
+            qa=qa_id, seat=number, agent=seat["agent"], trace=trace,
         )
         for number, seat in enumerate(task["spec"]["reviewers"], start=1)
     ]  # fmt: skip
@@ -204,6 +210,7 @@ def publication_of(job: NewJob) -> Publication:
         effort=job.effort,
         required=job.required,
         labels=job.labels,
+        trace=job.trace,
     )
 
 

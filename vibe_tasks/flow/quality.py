@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from vibe_tasks.consensus import Verdict
@@ -81,10 +82,15 @@ LONGEST_LINE = 200
 
 def _run(bench: Bench, checks: Sequence[str]) -> tuple[CheckResult, ...]:
     with checkout(bench.repository, bench.commit, bench.worktree) as tree:
-        return run_checks(
-            checks,
-            cwd=tree.path,
-            held=bench.surrounded(bench.spec.get("surroundings", {})),
-            timeout=bench.spec["qa_timeout"],
-            log=bench.scratch / "checks.log",
-        )
+        return tuple(_check(bench, command, tree.path) for command in checks)
+
+
+def _check(bench: Bench, command: str, path: Path) -> CheckResult:
+    with bench.place.span("check", {"vibe.command": command}) as span:
+        (result,) = run_checks(
+            [command], cwd=path, held=bench.surrounded(bench.spec.get("surroundings", {})),
+            timeout=bench.spec["qa_timeout"], log=bench.scratch / "checks.log",
+        )  # fmt: skip
+        if span is not None:
+            span.set_attribute("vibe.passed", result.passed)
+    return result

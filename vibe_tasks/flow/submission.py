@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -94,8 +94,20 @@ def prepare(plan: Plan, source: Path, *, home: Path) -> Prepared:
     )  # fmt: skip
 
 
-def submit_plan(ledger: Database, prepared: Prepared, *, fresh: bool = False) -> Submission:
+NewTrace = Callable[[str, str], str]
+"""Makes the trace of a plan's task, from the ids of both."""
+
+
+def submit_plan(
+    ledger: Database, prepared: Prepared, *, fresh: bool = False, trace: NewTrace | None = None
+) -> Submission:
     """Write the plan, or go on with the one of that name that was interrupted.
+
+    Args:
+        ledger: The ledger.
+        prepared: The plan.
+        fresh: Start over where a plan of that name exists.
+        trace: Makes the trace of each task; None: they have none.
 
     Raises:
         InputError: A plan of that name has ended, or differs, or its branch exists; with
@@ -124,7 +136,7 @@ def submit_plan(ledger: Database, prepared: Prepared, *, fresh: bool = False) ->
             if under_way is not None:
                 return under_way
             plan_id = f"{prepared.plan.name}-{uuid4().hex[:8]}"
-            following = _write(connection, plan_id, prepared)
+            following = _write(connection, plan_id, prepared, trace)
         ours.write("")
     return Submission(plan_id=plan_id, set_aside=aside, following=following)
 
@@ -198,7 +210,9 @@ def _same(connection: Transaction, known: Mapping[str, Any], prepared: Prepared)
         raise InputError(f"plan {name} is under way in {known['repo']}; {hint}")
 
 
-def _write(connection: Transaction, plan_id: str, prepared: Prepared) -> tuple[Publication, ...]:
+def _write(
+    connection: Transaction, plan_id: str, prepared: Prepared, trace: NewTrace | None
+) -> tuple[Publication, ...]:
     plan = prepared.plan
     rows = [
         _task_row(plan, plan.resolved(task), position, prepared.repository.address)
@@ -226,7 +240,10 @@ def _write(connection: Transaction, plan_id: str, prepared: Prepared) -> tuple[P
     # Jobs of one level start in the order of their rows: what most work waits for comes first.
     made = [
         progress.new_job(
-            {**row, "plan_id": plan_id}, JobKind.DEV, blocked=row["status"] == TaskStatus.WAITING
+            {**row, "plan_id": plan_id},
+            JobKind.DEV,
+            blocked=row["status"] == TaskStatus.WAITING,
+            trace=trace and trace(plan_id, row["id"]),
         )
         for row in sorted(rows, key=lambda row: -plan.chain_effort(plan.task(row["id"])))
     ]

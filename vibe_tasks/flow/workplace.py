@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import re
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -43,6 +44,8 @@ class Workplace:
         cache_ttl: Seconds for which a change of an agent is used again.
         cache_entries: Changes that are kept; 0: none.
         machine: What this machine adds to the surroundings of agents and checks.
+        before_end: Called right before the end of an attempt that completes is written.
+        span: A part of an attempt, by its name and what is to be known of it, for who looks on.
     """
 
     ledger: Database
@@ -55,6 +58,10 @@ class Workplace:
     cache_ttl: float = 3_600.0
     cache_entries: int = 0
     machine: Machine = field(default_factory=Machine)
+    before_end: Callable[[], None] = lambda: None
+    span: Callable[[str, Mapping[str, Any]], AbstractContextManager[Any]] = (
+        lambda _name, _attributes: nullcontext()
+    )
 
     def insist(self, operation: Callable[[bool], Result]) -> Result:
         """Do this with the ledger, for as long as the outcome of an attempt is worth.
@@ -229,6 +236,7 @@ class Bench:
                     kind=JobKind(claim.kind), outcome=outcome, commit=commit, report=report,
                 )  # fmt: skip
 
+        self.place.before_end()
         return result, self.place.insist(write)
 
 

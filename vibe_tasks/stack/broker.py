@@ -8,7 +8,6 @@ forgets is published again.
 from __future__ import annotations
 
 import os
-import socket
 import stat
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -19,14 +18,12 @@ from time import monotonic
 
 from vibe_tasks.errors import InputError, UnavailableError
 from vibe_tasks.stack.children import Program
+from vibe_tasks.tasks.broker_socket import broker_answers
 
 NAME = "valkey"
 
 LOOK_AGAIN = 0.005
 """Seconds between two looks for a broker that starts; it takes about 50 ms."""
-
-ANSWER_LIMIT = 0.5
-"""Seconds for the answer to one PING."""
 
 
 def valkey_server() -> Path:
@@ -93,18 +90,6 @@ def remove_socket(path: Path, *, home: Path) -> None:
         path.unlink(missing_ok=True)
         if path.parent != home:
             path.parent.rmdir()
-
-
-def broker_answers(path: Path) -> bool:
-    """Whether a broker on this socket answers a PING within half a second."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        connection.settimeout(ANSWER_LIMIT)
-        try:
-            connection.connect(str(path))
-            connection.sendall(b"PING\r\n")
-            return connection.recv(16).startswith(b"+PONG")
-        except OSError:
-            return False
 
 
 def broker_ready(path: Path, timeout: float, *, alive: Callable[[], bool] = lambda: True) -> bool:

@@ -46,6 +46,7 @@ def child_commands(
     beat: bool = False,
     flower: int = 0,
     grow_to: int = 0,
+    web: bool = False,
 ) -> dict[str, tuple[str, ...]]:
     """Name and command line of every child but the broker.
 
@@ -56,6 +57,7 @@ def child_commands(
         beat: Whether Celery's beat runs too.
         flower: Flower's port on this machine alone; 0: it does not run.
         grow_to: Processes that the worker may grow to; 0: it does not grow.
+        web: Whether the web server runs too, where the settings say.
     """
     if workers < 1:
         raise InputError(f"the stack needs 1 worker process or more, got {workers}")
@@ -75,6 +77,8 @@ def child_commands(
         commands["beat"] = (*celery, "beat", "--loglevel", "INFO", "--schedule", schedule)
     if flower:
         commands["flower"] = (*celery, "flower", f"--address={HOST}", f"--port={flower}")
+    if web:
+        commands["web"] = (sys.executable, "-m", "vibe_tasks.web")
     return commands
 
 
@@ -103,6 +107,7 @@ class EmbeddedStack:
         beat: Whether Celery's beat runs too.
         flower: Flower's port on this machine alone; 0: it does not run.
         grow_to: Processes that the worker may grow to; 0: it does not grow.
+        web: Whether the web server runs too, where the settings say.
         commands: Other children instead, by name; the broker always runs.
         grace: Seconds between SIGTERM and SIGKILL.
     """
@@ -117,6 +122,7 @@ class EmbeddedStack:
         beat: bool = False,
         flower: int = 0,
         grow_to: int = 0,
+        web: bool = False,
         commands: Mapping[str, Sequence[str]] | None = None,
         grace: float = GRACE,
     ) -> None:
@@ -125,8 +131,9 @@ class EmbeddedStack:
         self.socket = socket_path(self.home, temp_dir=Path(tempfile.gettempdir()), uid=os.getuid())
         if commands is None:
             commands = child_commands(
-                self.home, workers=workers, lanes=lanes, beat=beat, flower=flower, grow_to=grow_to
-            )
+                self.home, workers=workers, lanes=lanes, beat=beat, flower=flower,
+                grow_to=grow_to, web=web,
+            )  # fmt: skip
         self._commands = commands
         # Unbuffered: what a child said last is what explains its end.
         self._environ = {**environ, "VIBE_HOME": str(self.home), "PYTHONUNBUFFERED": "1"}

@@ -33,6 +33,7 @@ from vibe_tasks.tasks.fleet.provisioners.process import (
     take_keeper_lock,
     touch_keeper_lock,
 )
+from vibe_tasks.tasks.observation.logs import set_up
 
 LOOK = 1.0
 """Seconds between two looks at what is wanted."""
@@ -271,9 +272,7 @@ def main(_arguments: Collection[str] = ()) -> int:
     held = take_keeper_lock()
     if held is None:
         return 0
-    logging.basicConfig(
-        level=resources.settings().log_level, format="%(asctime)s %(levelname)s %(message)s"
-    )
+    set_up()
     logs = resources.make_home() / "logs"
     keeper = Keeper(
         resources.ledger(), logs=logs, program=worker_program, clock=resources.monotonic

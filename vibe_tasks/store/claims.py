@@ -40,6 +40,7 @@ _JOB = bindparam("job", type_=_J.id.type)
 COLUMNS = (
     _J.id, _J.name, _J.kind, _J.lane, _J.priority, _J.attempt, _J.retry_count, _J.max_retries,
     _J.retry_base, _J.args, _J.plan_id, _J.task_id, _J.round, _J.time_limit, _J.concurrency_key,
+    _J.trace,
 )  # fmt: skip
 TAKEN = {
     "status": status(JobStatus.PROCESSING),
@@ -222,4 +223,5 @@ def claim_of(row: Row, *, governed: bool = False) -> Claim:
         time_limit=row[13],
         concurrency_key=row[14],
         governed=governed,
+        trace=row[15],
     )

@@ -23,7 +23,14 @@ from typing import Any, TypeAlias
 
 from sqlalchemy import Connection, Engine, create_engine, event, func, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import (
+    DataError,
+    DBAPIError,
+    InterfaceError,
+    OperationalError,
+    SQLAlchemyError,
+)
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from vibe_tasks.errors import SchemaError, UnavailableError
 from vibe_tasks.store.forking import Uses
@@ -60,6 +67,9 @@ SERVER_OPTIONS: Mapping[str, str | int] = {
 after about ten seconds, an idle one as well as one that owes us an answer: by themselves the
 systems wait for a quarter of an hour, and a worker would lose its leases meanwhile."""
 
+EVENT_PRIORITIES = "event_priorities"
+"""Execution option of a ledger: levels by event type for what this process records."""
+
 COLLECTED = "moved jobs"
 """Where a connection keeps what its current transaction is about to tell others; see `telling`."""
 
@@ -68,6 +78,12 @@ Transaction: TypeAlias = Connection
 
 DATABASE_ERRORS = (SQLAlchemyError,)
 """What a database that is away, full or locked for too long raises."""
+
+AWAY_ERRORS = (OperationalError, InterfaceError, PoolTimeoutError)
+"""Those of them that another try may not meet."""
+
+REFUSED_VALUES = (DataError, OverflowError, UnicodeEncodeError)
+"""What a value raises that no column can hold: too large a number, a text that is none."""
 
 now = func.vibe_now
 """The database's clock in a statement: epoch seconds as a float."""
@@ -193,12 +209,14 @@ def open_database(
     url: str,
     *,
     clock: Callable[[], float] = time.time,  # noqa: TID251  SQLite's clock is the machine's
+    event_priorities: Mapping[str, int] | None = None,
 ) -> Database:
     """Open the database of this URL; nothing is connected yet.
 
     Args:
         url: `sqlite:///PATH` or `postgresql+psycopg://…`.
         clock: What `vibe_now()` answers on SQLite, in epoch seconds.
+        event_priorities: Levels by event type for what is recorded through it, over the defaults.
     """
     parsed = make_url(url)
     sqlite = parsed.get_backend_name() == "sqlite"
@@ -208,6 +226,7 @@ def open_database(
         pool_reset_on_return=None,
         pool_size=10,
         hide_parameters=True,  # they may hold what nobody should read in a log
+        execution_options={EVENT_PRIORITIES: event_priorities or {}},
         connect_args={"timeout": 5.0, "check_same_thread": False}
         if sqlite
         else dict(SERVER_OPTIONS),

@@ -7,8 +7,9 @@ of every job.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from uuid import uuid4
 
 from sqlalchemy import (
@@ -24,12 +25,13 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
-from vibe_tasks.events import ANY, Event
+from vibe_tasks.events import ANY, Event, EventType, happened_at
 from vibe_tasks.jobs import NewJob
 from vibe_tasks.priority import Priority
 from vibe_tasks.retry import RetryPolicy
 from vibe_tasks.store.agent_tables import event_handlers
 from vibe_tasks.store.engine import now
+from vibe_tasks.store.event_rows import EventRow
 from vibe_tasks.store.schema import LIVE_KEY, jobs
 from vibe_tasks.store.statement import Statement
 from vibe_tasks.store.submissions import submit
@@ -56,6 +58,12 @@ _CONCERNED = Statement(
     .distinct()
     .order_by(_H.handler)
 )
+
+
+_SUBSCRIBED = Statement(
+    select(_H.event_type, _H.handler, _H.lane, _H.time_limit).order_by(_H.handler)
+)
+_OWN_TYPES = frozenset(EventType)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,18 +136,53 @@ def call_handlers(connection: Connection, event: Event, *, to: Collection[str] |
         to: Only handlers of these names; None: all.
     """
     rows = _CONCERNED.all(connection, {"type": str(event.event_type), "any": ANY})
-    called = [
-        NewJob(
-            id=str(uuid4()), name=handler, kind=KIND, lane=lane, priority=Priority.HIGH, effort=1,
-            kwargs={"event": event.to_json()}, max_retries=RETRIES.max_retries,
-            retry_base=RETRIES.base, time_limit=limit,
-            unique_key=f"{_prefix(event.session)}{event.id}:{handler}",
-        )
-        for handler, lane, limit in rows
-        if to is None or handler in to
-    ]  # fmt: skip
+    called = [_call(event, *row) for row in rows if to is None or row[0] in to]
     if called:
         submit(connection, called)
+
+
+def call_handlers_of_others(connection: Connection, rows: Sequence[EventRow]) -> None:
+    """Write the jobs of those who want to hear of events that came from outside.
+
+    An event from outside that bears a name of the project's own (`EventType`) calls nobody: who
+    handles those takes it that the ledger says so.
+
+    Args:
+        connection: The transaction that wrote them.
+        rows: The events as they are stored.
+    """
+    wanted = _SUBSCRIBED.all(connection, {})
+    types = {row[0] for row in wanted}
+    called = []
+    for row in rows:
+        kind = row["hook_event_type"]
+        if kind in _OWN_TYPES or not types & {kind, ANY}:
+            continue
+        event = _event_of(row)
+        concerned = {each[1:] for each in wanted if each[0] in {kind, ANY}}
+        called += [_call(event, *each) for each in sorted(concerned, key=itemgetter(0))]
+    if called:
+        submit(connection, called)
+
+
+def _call(event: Event, handler: str, lane: str, time_limit: float | None) -> NewJob:
+    """The job that tells a handler of an event."""
+    return NewJob(
+        id=str(uuid4()), name=handler, kind=KIND, lane=lane, priority=Priority.HIGH, effort=1,
+        kwargs={"event": event.to_json()}, max_retries=RETRIES.max_retries,
+        retry_base=RETRIES.base, time_limit=time_limit,
+        unique_key=f"{_prefix(event.session)}{event.id}:{handler}",
+    )  # fmt: skip
+
+
+def _event_of(row: EventRow) -> Event:
+    """A stored event as handlers get it."""
+    payload = row["payload"] if isinstance(row["payload"], dict) else {"value": row["payload"]}
+    return Event(
+        event_type=row["hook_event_type"], task_id="", payload=payload,
+        timestamp=happened_at(row["timestamp"]), id=row["id"], session=row["session_id"],
+        summary=row["summary"] or "",
+    )  # fmt: skip
 
 
 def untold(connection: Connection, session: str) -> tuple[str, ...]:

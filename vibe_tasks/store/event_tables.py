@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, Double, Index, Integer, Table, Text, text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Double,
+    Index,
+    Integer,
+    Table,
+    Text,
+    text,
+)
 
 from vibe_tasks.store.scaling_tables import metadata  # with these, all tables are known
 from vibe_tasks.store.schema import Json, Sequence
@@ -24,17 +34,23 @@ events = Table(
     Column("timestamp", BigInteger, nullable=False),
     # The check belongs to the column: SQLite could not drop the column otherwise.
     Column(
-        "priority", Integer, CheckConstraint("priority BETWEEN 0 AND 3", name="event_priority"),
-        nullable=False, server_default=text("0"),
-    ),  # fmt: skip
+        "priority",
+        Integer,
+        CheckConstraint("priority BETWEEN 0 AND 3", name="event_priority"),
+        nullable=False,
+        server_default=text("0"),
+    ),
     # Why it has this priority.
     Column("priority_metadata", Json),
     # Fields of whoever sent it that have no column of their own.
     Column("extra", Json),
+    # When it came, by the ledger's clock; NULL: before there was this column.
+    Column("received_at", Double),
     # A client resumes after the last id it saw: an id must never come back.
     sqlite_autoincrement=True,
 )
 Index("idx_events_session", events.c.session_id, events.c.id)
+Index("idx_events_source", events.c.source_app)
 Index("idx_events_priority", events.c.priority.desc(), events.c.timestamp.desc())
 Index(
     "idx_events_session_priority",

@@ -43,6 +43,7 @@ _ENDED = Statement(
         for dialect in DIALECTS
     }
 )
+_TRACE = Statement(select(_J.trace).where(_J.id == bindparam("job", type_=_J.id.type)))
 _RESULTS = {
     dialect: select(
         _J.id, _J.status, _J.result, _J.error, _J.attempt, _J.retry_count, _J.status_updated_at
@@ -61,6 +62,12 @@ def find_job(connection: Connection, job_id: str) -> dict[str, Any]:
     if row is None:
         raise UnknownJobError(f"no job {job_id}")
     return dict(row)
+
+
+def trace_of(connection: Connection, job_id: str) -> str | None:
+    """The span that this job's own hang from, for the jobs that follow it."""
+    row = _TRACE.first(connection, {"job": job_id})
+    return None if row is None else row[0]
 
 
 def whole_job_id(connection: Connection, text: str) -> str:

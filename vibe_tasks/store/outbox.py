@@ -37,7 +37,7 @@ _J = jobs.c
 _PENDING = has_status(JobStatus.PENDING)
 _MESSAGE = (
     _J.id, _J.name, _J.lane, _J.priority, _J.time_limit, _J.canvas, _J.args, _J.seq, _J.effort,
-    _J.required, _J.labels,
+    _J.required, _J.labels, _J.trace,
 )  # fmt: skip
 
 _UNSENT = (
@@ -129,6 +129,7 @@ def publication_of(row: Row[*tuple[Any, ...]]) -> Publication:
         effort=row.effort,
         required=tuple(row.required or ()),
         labels=row.labels or {},
+        trace=row.trace,
     )
 
 

@@ -75,13 +75,6 @@ def latest_plan(connection: Connection, name: str) -> dict[str, Any] | None:
     return None if row is None else dict(row)
 
 
-def list_plans(connection: Connection, *, limit: int = 100) -> tuple[dict[str, Any], ...]:
-    """Plans, newest first, without their specifications."""
-    columns = [column for column in plans.c if column.name != "spec"]
-    statement = select(*columns).order_by(_P.created_at.desc()).limit(limit)
-    return tuple(dict(row) for row in connection.execute(statement).mappings())
-
-
 def tasks_of(connection: Connection, plan_id: str) -> tuple[dict[str, Any], ...]:
     """A plan's tasks in the plan's order."""
     statement = select(tasks).where(_T.plan_id == plan_id).order_by(_T.position)

@@ -164,12 +164,21 @@ def settle(connection: Connection, number: int, *, applied: int, error: str | No
 
 
 def history(
-    connection: Connection, *, lane: str | None = None, limit: int = 50
+    connection: Connection, *, lane: str | None = None, limit: int = 50, before: int | None = None
 ) -> tuple[dict[str, Any], ...]:
-    """The newest decisions, newest first, with their `age` in seconds."""
+    """The newest decisions, newest first, with their `age` in seconds.
+
+    Args:
+        connection: A connection.
+        lane: Only on this lane.
+        limit: At most so many.
+        before: Only below this `id`: the next page.
+    """
     wanted = select(scale_decisions, (now() - _D.at).label("age"))
     if lane is not None:
         wanted = wanted.where(_D.lane == lane)
+    if before is not None:
+        wanted = wanted.where(_D.id < before)
     rows = connection.execute(wanted.order_by(_D.id.desc()).limit(limit)).mappings()
     return tuple(
         {**row, "figures": {name: value for name, value in row["figures"].items()

@@ -31,7 +31,7 @@ _ZERO: ColumnElement[int] = literal_column("0")
 _GIVEN = (
     _J.id, _J.name, _J.kind, _J.lane, _J.priority, _J.effort, _J.status, _J.args,
     _J.max_retries, _J.retry_base, _J.time_limit, _J.unique_key, _J.concurrency_key, _J.canvas,
-    _J.plan_id, _J.task_id, _J.round, _J.required, _J.labels,
+    _J.plan_id, _J.task_id, _J.round, _J.required, _J.labels, _J.trace,
 )  # fmt: skip
 _ROW = {
     **{column.name: bindparam(column.name, type_=column.type) for column in _GIVEN},
@@ -185,6 +185,7 @@ def _row(job: NewJob, published: bool) -> dict[str, Any]:
         "round": job.round,
         "required": encoded(job.required) if job.required else None,
         "labels": encoded(dict(job.labels)) if job.labels else None,
+        "trace": job.trace,
     }
     if _later(job):
         row |= {"delay": float(job.delay), "due": float(job.due_at or 0.0)}

@@ -9,8 +9,8 @@ from sqlalchemy import Connection, inspect, text
 
 from vibe_tasks.errors import SchemaError
 from vibe_tasks.store.engine import Database, check_reachable
-from vibe_tasks.store.extras import POSTGRES_EXTRAS, SQLITE_EXTRAS
 from vibe_tasks.store.event_tables import metadata
+from vibe_tasks.store.extras import POSTGRES_EXTRAS, SQLITE_EXTRAS
 
 SCHEMA_VERSION = 5
 """The version this program works with; the newest of `migrations/versions`."""

@@ -11,13 +11,14 @@ from vibe_tasks.errors import UnknownJobError
 from vibe_tasks.jobs import LIVE, JobStatus
 from vibe_tasks.store.agent_tables import agent_usage
 from vibe_tasks.store.engine import now
+from vibe_tasks.store.event_tables import events
 from vibe_tasks.store.schema import (
     READY,
-    events,
     has_status,
     job_history,
     jobs,
     plans,
+    task_needs,
     tasks,
     worker_health,
 )
@@ -66,6 +67,7 @@ _BOARD = (
         (now() - _J.started_at).label("elapsed"), (_J.backoff_until - now()).label("wait"),
         _J.error.label("job_error"), _panel.c.seats, _panel.c.votes,
         func.coalesce(_changes.c.last_cached == _changes.c.last, false()).label("reused"),
+        _T.spec["effort"].as_integer().label("effort"),
     )
     .select_from(
         tasks.outerjoin(_latest, _latest.c.task_id == _T.id).outerjoin(
@@ -77,6 +79,11 @@ _BOARD = (
     .where(_T.plan_id == bindparam("plan"))
     .order_by(_T.position)
 )  # fmt: skip
+_NEEDS = (
+    select(task_needs.c.task_id, task_needs.c.needs_id)
+    .where(task_needs.c.plan_id == bindparam("plan"))
+    .order_by(task_needs.c.task_id, task_needs.c.needs_id)
+)
 _STATUS = select(plans.c.status).where(plans.c.id == bindparam("plan"))
 _LIVE = (
     select(_J.kind, _J.status, func.count())
@@ -128,6 +135,7 @@ class TaskView:
         seats: Reviewers that were asked in this fix round, None where none were.
         votes: Those of them that have voted.
         reused: Whether its last change came from the cache.
+        effort: From 1 to 5.
     """
 
     id: str
@@ -145,6 +153,7 @@ class TaskView:
     seats: int | None = None
     votes: int | None = None
     reused: bool = False
+    effort: int = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,6 +227,14 @@ def priorities_of(connection: Connection, plan_id: str) -> dict[str, dict[str, s
         task: {"priority": level, "priority_why": why or ""}
         for task, level, why in connection.execute(statement)
     }
+
+
+def needs_of(connection: Connection, plan_id: str) -> dict[str, tuple[str, ...]]:
+    """For each task that needs others, their ids, sorted."""
+    found: dict[str, tuple[str, ...]] = {}
+    for task, need in connection.execute(_NEEDS, {"plan": plan_id}):
+        found[task] = (*found.get(task, ()), need)
+    return found
 
 
 def newest(connection: Connection) -> Mark:

@@ -16,10 +16,9 @@ from vibe_tasks.errors import SettingsError
 from vibe_tasks.jobs import LANES
 from vibe_tasks.tasks import queues, resources
 from vibe_tasks.tasks.main_process import steps
+from vibe_tasks.tasks.observation import traces
 from vibe_tasks.tasks.routing import task_routes
 from vibe_tasks.tasks.schedule import schedule_of, shared_beat
-
-LOG_FORMAT = "%(asctime)s %(levelname)s %(processName)s"
 
 
 def _result_backend(broker: str) -> str:
@@ -37,6 +36,7 @@ def make_app() -> Celery:
         SettingsError: A setting is unknown or wrong.
     """
     chosen = resources.settings()
+    traces.check()
     broker = resources.broker_url()
     made = Celery(
         "vibe_tasks", set_as_current=True, control="vibe_tasks.tasks.remote:LedgerControl"
@@ -72,12 +72,9 @@ def make_app() -> Celery:
         worker_disable_prefetch=True,
         worker_soft_shutdown_timeout=5.0,
         worker_autoscaler="vibe_tasks.tasks.pool.autoscaler:Autoscaler",
-        worker_hijack_root_logger=True,
         worker_redirect_stdouts=False,
         worker_send_task_events=False,
         task_store_errors_even_if_ignored=False,
-        worker_log_format=f"{LOG_FORMAT} %(message)s",
-        worker_task_log_format=f"{LOG_FORMAT} %(task_name)s[%(task_id)s] %(message)s",
         imports=[
             "vibe_tasks.tasks.work",
             "vibe_tasks.tasks.upkeep",

@@ -21,6 +21,7 @@ from vibe_tasks.priority import Priority, parse_priority
 from vibe_tasks.store import jobs
 from vibe_tasks.tasks import follow, publisher, resources
 from vibe_tasks.tasks.keys import KeyPattern
+from vibe_tasks.tasks.observation import traces
 from vibe_tasks.tasks.options import (
     canvas_of,
     check_options,
@@ -104,7 +105,16 @@ class CalledTask(Task):
         options |= {
             "link": maybe_list(link), "link_error": maybe_list(link_error), "shadow": shadow,
         }  # fmt: skip
-        job = self.new_job(args or (), kwargs or {}, task_id, options)
+        if not traces.wanted():
+            return self._call(args or (), kwargs or {}, task_id, options)
+        with traces.submitting(self.name):
+            return self._call(args or (), kwargs or {}, task_id, options)
+
+    def _call(
+        self, args: Sequence[Any], kwargs: dict[str, Any], task_id: str | None,
+        options: dict[str, Any],
+    ) -> AsyncResult:  # fmt: skip
+        job = self.new_job(args, kwargs, task_id, options)
         ledger = resources.ledger()
         if task_id and follow.may_repeat() and self._known(task_id):
             return self.AsyncResult(task_id)
@@ -149,10 +159,11 @@ class CalledTask(Task):
             "lane": lane, "priority": priority, "concurrency_key": concurrency_key,
             "expires": expires, "labels": labels, "required": required,
         }  # fmt: skip
-        made = [self.new_job(args, kwargs, None, options) for args, kwargs in split]
-        ledger = resources.ledger()
-        self._submit(made)
-        publisher.publish(self.app, ledger, [publication_of(job) for job in made])
+        with traces.submitting(self.name):
+            made = [self.new_job(args, kwargs, None, options) for args, kwargs in split]
+            ledger = resources.ledger()
+            self._submit(made)
+            publisher.publish(self.app, ledger, [publication_of(job) for job in made])
         return [self.AsyncResult(job.id) for job in made]
 
     def new_job(
@@ -195,6 +206,7 @@ class CalledTask(Task):
                 canvas=canvas_of(options),
                 labels=self.labels if labels is None else labels,
                 required=self.required if required is None else required,
+                trace=traces.parent(),
             )
         except (ValueError, InputError) as error:
             raise InputError(f"{self.name}: {error}") from error

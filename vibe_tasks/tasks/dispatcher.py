@@ -19,13 +19,16 @@ from celery import Celery
 
 from vibe_tasks.errors import InputError, UnavailableError
 from vibe_tasks.flow import attempts, deadlines
-from vibe_tasks.store import held, outbox
+from vibe_tasks.metrics import RESENT
+from vibe_tasks.store import held, metric_totals, outbox
 from vibe_tasks.store.engine import DATABASE_ERRORS, Database
 from vibe_tasks.store.retries import passes
 from vibe_tasks.tasks import alive, followers, processes, publisher, resources
 from vibe_tasks.tasks.app import app as application
+from vibe_tasks.tasks.event_trimming import TrimmingTurns
 from vibe_tasks.tasks.main_process import reclaim, steps
 from vibe_tasks.tasks.main_process.worker_turns import WorkerTurns
+from vibe_tasks.tasks.observation import logs, traces
 from vibe_tasks.tasks.queues import broker_keys
 
 log = logging.getLogger(__name__)
@@ -110,8 +113,9 @@ def dispatch(
 
 def _reap(ledger: Database, *, late: bool) -> attempts.Reaped:
     return attempts.reap(
-        ledger, uniform=resources.uniform, late=late, host=processes.this_host(), gone=steps.is_gone
-    )
+        ledger, uniform=resources.uniform, late=late, host=processes.this_host(),
+        gone=steps.is_gone, tell=traces.lost,
+    )  # fmt: skip
 
 
 def _unless_broken(work: Callable[[], Result], otherwise: Result) -> Result:
@@ -190,7 +194,10 @@ def find_lost(app: Celery, ledger: Database, *, grace: float) -> int:
                     continue  # the head is no waiting job of ours; it will be consumed
                 # A job that was sent again has a later message too; a sender's clock may be ahead.
                 before = min(latest, oldest.at)
-            lost += outbox.lost(connection, lane, priority, grace=grace, before=before)
+            again = outbox.lost(connection, lane, priority, grace=grace, before=before)
+            if again:
+                metric_totals.add(connection, {(RESENT, (("reason", "lost"),)): again})
+            lost += again
     if lost:
         log.warning("the broker lost %d messages, sending them again", lost)
     return lost
@@ -209,9 +216,7 @@ def oldest_message(app: Celery, key: str) -> publisher.Sent | None:
 
 def main() -> None:
     """Dispatch until told to stop."""
-    logging.basicConfig(
-        level=resources.settings().log_level, format="%(asctime)s %(levelname)s %(message)s"
-    )
+    logs.set_up()
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -274,6 +279,9 @@ def run(app: Celery, ledger: Database, stop: threading.Event) -> None:
     """Look every `dispatch_seconds`, sooner when a job is due sooner, until `stop` is set."""
     settings = resources.settings()
     patience = Patience(settings.lease_seconds, now=resources.wall_clock())
+    trimming = TrimmingTurns(
+        ledger, settings, monotonic=resources.monotonic, pause=resources.pause
+    )
     sought = -settings.republish_seconds
     while not stop.is_set():
         alive.sign()
@@ -290,6 +298,7 @@ def run(app: Celery, ledger: Database, stop: threading.Event) -> None:
             patience.looked(resources.wall_clock())
             if done.wait is not None:
                 wait = min(wait, max(0.01, done.wait))
+            trimming.take()
         except DATABASE_ERRORS as error:
             log.warning("ledger away, next look in %.1f s: %s", wait, error)
         except Exception:  # the edge of the process: the next look may go better

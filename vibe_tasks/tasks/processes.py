@@ -11,6 +11,7 @@ import signal
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
+from importlib import metadata
 from pathlib import Path
 
 PROC = Path("/proc")
@@ -31,6 +32,14 @@ class Identity:
 
     host: str
     process: str
+
+
+def program_version() -> str | None:
+    """Version of the installed program; None where it runs from its source."""
+    try:
+        return metadata.version("vibe-tasks")
+    except metadata.PackageNotFoundError:
+        return None
 
 
 @cache

@@ -21,6 +21,7 @@ from vibe_tasks.store import held, outbox
 from vibe_tasks.store.engine import DATABASE_ERRORS, Database, Transaction
 from vibe_tasks.store.retries import reason
 from vibe_tasks.tasks import resources
+from vibe_tasks.tasks.observation import traces
 from vibe_tasks.tasks.queues import BROKER_ERRORS, broker_priority
 from vibe_tasks.tasks.routing import router
 
@@ -177,6 +178,12 @@ def send(app: Celery, routed: Sequence[tuple[Publication, router.Route]]) -> Non
     """
     if not routed:
         return
+    began = resources.wall_clock()
+    _send_all(app, routed)
+    traces.dispatched([job for job, _ in routed], began=began)
+
+
+def _send_all(app: Celery, routed: Sequence[tuple[Publication, router.Route]]) -> None:
     with app.producer_pool.acquire(block=True, timeout=10) as producer:
         if len(routed) == 1:
             _send_one(app, producer, *routed[0])

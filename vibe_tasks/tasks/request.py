@@ -24,6 +24,7 @@ from vibe_tasks.store.jobs import find_job
 from vibe_tasks.store.lane_list import why_held
 from vibe_tasks.store.retries import reason
 from vibe_tasks.tasks import followers, processes, publisher, resources
+from vibe_tasks.tasks.observation import traces
 from vibe_tasks.tasks.pool.sheet import Stage, sheet
 
 log = logging.getLogger(__name__)
@@ -166,7 +167,7 @@ class LedgerRequest(Request):
         try:
             following = attempts.lose(
                 ledger, self.id, self.hostname, why, uniform=resources.uniform,
-                attempt=attempt, counted=not stopped,
+                attempt=attempt, counted=not stopped, tell=traces.lost,
             )  # fmt: skip
         except DATABASE_ERRORS as error:
             log.warning("ledger away, the attempt's lease will run out: %s", reason(error))

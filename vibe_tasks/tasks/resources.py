@@ -18,6 +18,8 @@ from urllib.parse import quote
 
 from vibe_tasks.addresses import socket_path
 from vibe_tasks.errors import SchemaError, SettingsError
+from vibe_tasks.event_priority import parse_priorities
+from vibe_tasks.masking import masked
 from vibe_tasks.setting_sources import Sourced, read_settings
 from vibe_tasks.settings import Settings
 from vibe_tasks.store.engine import Database, open_database
@@ -29,6 +31,9 @@ SETTINGS_FILE = "vibe.toml"
 
 uniform: Callable[[float, float], float] = random.uniform
 """Draws the jitter of waits."""
+
+random_bits: Callable[[int], int] = random.getrandbits
+"""Draws a number of so many bits, for names that nobody has to guess."""
 
 monotonic: Callable[[], float] = time.monotonic
 """Seconds that only ever grow, for measuring how long something took."""
@@ -61,9 +66,23 @@ def settings_with_sources() -> tuple[Settings, tuple[Sourced, ...]]:
     )
 
 
+def environment(name: str) -> str | None:
+    """A variable that is not ours, such as those of a standard."""
+    return os.environ.get(name)
+
+
 def settings() -> Settings:
     """The settings of this process."""
     return settings_with_sources()[0]
+
+
+def shown_settings() -> tuple[tuple[Sourced, ...], dict[str, str]]:
+    """Every setting as anybody may see it; and what is in use: `home`, `ledger` and `broker`."""
+    _, listing = settings_with_sources()
+    in_use = {
+        "home": str(home()), "ledger": masked(database_url()), "broker": masked(broker_url())
+    }  # fmt: skip
+    return listing, in_use
 
 
 def home() -> Path:
@@ -91,7 +110,9 @@ def database() -> Database:
     """The ledger's database, opened once in each process."""
     if not settings().database_url:
         make_home()
-    opened = open_database(database_url())
+    opened = open_database(
+        database_url(), event_priorities=parse_priorities(settings().events_priorities)
+    )
     os.register_at_fork(
         before=opened.before_fork,
         after_in_parent=opened.after_fork,

@@ -20,6 +20,16 @@ the next one does the same work."""
 SCHEDULE: dict[str, dict[str, Any]] = {
     "dispatch": {"task": "vibe.dispatch", "schedule": 1.0, "options": CONTROL},
     "scale": {"task": "vibe.scale", "schedule": 10.0, "options": CONTROL},
+    "trim_events": {
+        "task": "vibe.trim_events",
+        "schedule": 60.0,
+        "options": {**CONTROL, "expires": 30},
+    },
+    "trim_job_logs": {
+        "task": "vibe.trim_job_logs",
+        "schedule": 3_600.0,
+        "options": {**CONTROL, "expires": 600},
+    },
     "archive": {
         "task": "vibe.archive",
         "schedule": 86_400.0,

@@ -35,11 +35,19 @@ from vibe_tasks.store.retries import OUTCOME, reason
 from vibe_tasks.tasks import canvas, publisher, resources, turns
 from vibe_tasks.tasks.call import CalledTask
 from vibe_tasks.tasks.labels import worker_labels
+from vibe_tasks.tasks.observation import attended
 from vibe_tasks.tasks.pool.room import stopping
 from vibe_tasks.tasks.pool.sheet import Stage, sheet
 from vibe_tasks.tasks.queues import lane_of_delivery
 
 log = logging.getLogger(__name__)
+
+
+OUTCOMES = {
+    "failure": "failed", "permanent": "failed", "snooze": "snoozed", "block": "blocked",
+    "cancel": "cancelled",
+}  # fmt: skip
+"""How an attempt ended, in the word that its span and its log have."""
 
 
 class LedgerTask(CalledTask):
@@ -64,7 +72,8 @@ class LedgerTask(CalledTask):
             request.args, request.kwargs = claim.args, dict(claim.kwargs)
             request.retries = claim.retry_count
             try:
-                return self._attempt(claim)
+                with attended.attended(claim, request.hostname):
+                    return self._attempt(claim)
             finally:
                 if not terminate_handler_fired():
                     turns.pass_on(self.app, resources.ledger(), claim)
@@ -108,6 +117,7 @@ class LedgerTask(CalledTask):
             LeaseLostError: The attempt is no longer the job's current one.
         """
         result = _finished(self.run(*claim.args, **claim.kwargs))
+        attended.before_end("completed")
         linked = canvas.take_following(self, result, lane=claim.lane)
         group_id = self.request.group if self.request.chord else None
         ledger = resources.ledger()
@@ -165,9 +175,11 @@ class LedgerTask(CalledTask):
     def _settle(self, claim: Claim, error: BaseException) -> Any:
         """Write down how an attempt ended that did not complete, and tell Celery."""
         sheet().note(claim.id, claim.attempt, Stage.ENDING)
+        ending = ending_of(error)
+        attended.before_end(OUTCOMES[ending.kind], error)
         try:
             again, following = attempts.settle(
-                resources.ledger(), claim, ending_of(error), uniform=resources.uniform,
+                resources.ledger(), claim, ending, uniform=resources.uniform,
                 retries=resources.retries,
             )  # fmt: skip
         except LeaseLostError as lost:

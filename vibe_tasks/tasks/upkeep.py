@@ -6,12 +6,20 @@ They are no jobs: a lost tick is made good by the next one.
 from __future__ import annotations
 
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
-from vibe_tasks.store import upkeep
+from vibe_tasks.store import job_logs, upkeep
 from vibe_tasks.store.history import archive_old_history
 from vibe_tasks.tasks import dispatcher, resources
 from vibe_tasks.tasks.app import app
+from vibe_tasks.tasks.event_trimming import BREATH, trim_events
+
+MOST_PIECES = 100
+"""Batches of jobs' logs that one tick deletes."""
+
+MOST_BATCHES = 400
+"""Of events that one tick deletes: some ten seconds of work on SQLite."""
 
 
 # Without events: once a second would be all that Flower remembers.
@@ -42,3 +50,21 @@ def dispatch() -> dict[str, Any]:
 def archive(days: float = 7.0) -> int:
     """Move old history to the archive; how many rows."""
     return archive_old_history(resources.ledger(), days)
+
+
+@app.task(name="vibe.trim_events", ignore_result=True, queue="control")
+def trim_old_events() -> dict[str, Any]:
+    """Delete the events that the rules do not keep; how many of each bucket, and whether there are
+    more, which the next tick deletes.
+    """
+    settings, ledger = resources.settings(), resources.ledger()
+    return asdict(trim_events(ledger, settings, pause=resources.pause, most=MOST_BATCHES))
+
+
+@app.task(name="vibe.trim_job_logs", ignore_result=True, queue="control")
+def trim_old_job_logs() -> int:
+    """Delete what jobs said too long ago to be kept; how many pieces."""
+    return job_logs.trim(
+        resources.ledger(), resources.settings().job_log_days,
+        pause=partial(resources.pause, BREATH), most=MOST_PIECES,
+    )  # fmt: skip

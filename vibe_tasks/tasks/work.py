@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from vibe_tasks.breaker import CircuitBreakerConfig
 from vibe_tasks.errors import InputError
 from vibe_tasks.flow.deployment import deploy as deploy_commit
 from vibe_tasks.flow.development import develop
-from vibe_tasks.flow.plan_source import plan_of_one, read_plan
+from vibe_tasks.flow.plan_source import SENT, plan_of_one, read_plan, sent_plan
 from vibe_tasks.flow.quality import judge
 from vibe_tasks.flow.submission import Prepared, Submission, prepare, submit_plan
 from vibe_tasks.flow.voting import vote
@@ -22,6 +23,7 @@ from vibe_tasks.flow.workplace import Bench, Following, Workplace, set_up
 from vibe_tasks.jobs import Claim
 from vibe_tasks.tasks import follow, publisher, resources
 from vibe_tasks.tasks.app import app
+from vibe_tasks.tasks.observation import attended, traces
 from vibe_tasks.tasks.task import LedgerTask
 from vibe_tasks.workspace.surroundings import Machine
 
@@ -42,6 +44,8 @@ def workplace() -> Workplace:
         cache_ttl=settings.cache_ttl_seconds,
         cache_entries=settings.cache_max_entries,
         machine=Machine(allowed=settings.agent_env, hidden=(resources.home(),)),
+        before_end=partial(attended.before_end, "completed"),
+        span=traces.span,
     )
 
 
@@ -127,9 +131,28 @@ def submit(plan: str | Path, *, agent: str | None = None, fresh: bool = False) -
     return _submit(prepared, fresh=fresh)
 
 
+def submit_text(text: str, *, agent: str | None = None, fresh: bool = False) -> Submission:
+    """Submit a plan that came without a file; its `repo` is an address or an absolute path.
+
+    Args:
+        text: The plan, YAML or JSON.
+        agent: Another default agent.
+        fresh: Start over where a plan of that name exists.
+
+    Raises:
+        InputError: The plan cannot be accepted; nothing was written.
+        GitError: The remote cannot be reached.
+    """
+    # A folder that is nowhere: no agent shall find anything in it by chance.
+    source = resources.home() / "sent" / SENT
+    prepared = prepare(sent_plan(text, agent=agent), source, home=resources.home())
+    return _submit(prepared, fresh=fresh)
+
+
 def _submit(prepared: Prepared, *, fresh: bool = False) -> Submission:
     ledger = resources.ledger()
-    submission = submit_plan(ledger, prepared, fresh=fresh)
+    with traces.Submission() as trace:
+        submission = submit_plan(ledger, prepared, fresh=fresh, trace=trace)
     publisher.publish(app, ledger, submission.following)
     return submission
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from vibe_tasks.masking import without
 from vibe_tasks.workspace.process import run
+from vibe_tasks.workspace.said import Said
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -81,10 +82,13 @@ def _check(
 ) -> CheckResult:
     with log.open("ab") as file:
         file.write(f"$ {command}\n".encode(errors="replace"))
+    said = Said("check", held.secrets)
+    said.tell(f"$ {command}")
     finished = run(
         ["/bin/sh", "-c", command], cwd=cwd, env=held.env, timeout=timeout, log=log,
-        limits=held.limits, sandbox=held.sandbox, stop=stop,
+        limits=held.limits, sandbox=held.sandbox, stop=stop, said=said,
     )  # fmt: skip
+    said.tell(finished.why or f"exit code {finished.exit_code}")
     return CheckResult(
         command=command,
         passed=finished.exit_code == 0,

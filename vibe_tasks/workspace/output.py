@@ -47,7 +47,7 @@ def _extend(tail: bytearray, chunk: bytes, limit: int) -> int:
     return excess
 
 
-def readable_text(output: bytearray) -> str:
+def readable_text(output: bytes | bytearray) -> str:
     """Readable text that every database takes: PostgreSQL refuses NUL."""
     return output.decode(errors="replace").replace("\0", "\N{REPLACEMENT CHARACTER}")
 

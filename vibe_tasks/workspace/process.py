@@ -29,6 +29,7 @@ from vibe_tasks.workspace.watch import EndedBy, Ending, Watch
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from vibe_tasks.workspace.said import Said
     from vibe_tasks.workspace.sandbox import Sandbox
 
 _CHUNK = 65_536
@@ -82,6 +83,7 @@ def run(
     sandbox: Sandbox | None = None,
     hear: Callable[[str], float | None] | None = None,
     stop: Callable[[], str | None] | None = None,
+    said: Said | None = None,
 ) -> Finished:
     """Run a program to its end and return how it ended.
 
@@ -102,6 +104,7 @@ def run(
         hear: Called with each line of standard output, cut at a million bytes. A number means that
             the work is over: unless the program ends by itself it is ended after so many seconds.
         stop: Asked once a second; a text ends the program, and is in `why`.
+        said: Gets what it says on either stream, for the log of the job that runs it.
 
     Raises:
         PermanentError: The program or the working directory does not exist, or cannot be run; or
@@ -119,7 +122,7 @@ def run(
             cwd=cwd, env=env, stdin=stdin, limits=limits.for_each_process(),
             wrapped=sandbox is not None, handed=() if sandbox is None else (status.fileno(),),
         )  # fmt: skip
-        ears = _Ears(Kept(file, limit=output_limit), watch, hear)
+        ears = _Ears(Kept(file, limit=output_limit), watch, hear, said)
         with launched(order) as program:
             ending = _follow(program, ears, watch, wrapped=order.wrapped, grace=grace)
         exit_code = program.exit_code(command[0])
@@ -177,21 +180,30 @@ class _Ears:
     """Everything that hears what the program says."""
 
     def __init__(
-        self, kept: Kept, watch: Watch, hear: Callable[[str], float | None] | None
+        self,
+        kept: Kept,
+        watch: Watch,
+        hear: Callable[[str], float | None] | None,
+        said: Said | None,
     ) -> None:
         self.kept = kept
         self._watch = watch
         self._hear = hear
         self._lines = Lines()
+        self._said = said
 
     def take(self, chunk: bytes, *, stdout: bool) -> None:
         self.kept.add(chunk, stdout=stdout)
         self._watch.word(time.monotonic(), len(chunk))
         if stdout and self._hear is not None:
             self._tell(self._lines.add(chunk))
+        if self._said is not None:
+            self._said(chunk, stdout)
 
     def close(self) -> None:
         self._tell(self._lines.close())
+        if self._said is not None:
+            self._said.close()
 
     def _tell(self, lines: list[str]) -> None:
         if self._hear is None:

@@ -142,4 +142,4 @@ def _restart(node: CeleryTestNode) -> Callable[[], None]:
     """Start the node; what is returned waits until it is ready, as its old log is kept."""
     seen = len(node.logs())
     node.restart()
-    return lambda: until(lambda: node.container.ready_prompt in node.logs()[seen:], seconds=60)
+    return lambda: until(lambda: node.container.ready_prompt in node.logs()[seen:])

@@ -33,6 +33,7 @@ from vibe_tasks.store.stats import QueueStats, get_queue_stats
 from vibe_tasks.tasks import completion, followers, leftovers, publisher, resources
 from vibe_tasks.tasks.app import app
 from vibe_tasks.tasks.consumers.feed import Feed
+from vibe_tasks.tasks.observation import traces
 from vibe_tasks.tasks.queues import check_lane
 from vibe_tasks.tasks.wakeups import Wakeups
 
@@ -282,8 +283,9 @@ class JobQueue:
         chosen = resources.settings()
         defaults = {"max_retries": chosen.max_retries, "retry_base": chosen.retry_base}
         try:
+            own = {"id": str(uuid4()), "trace": traces.parent()}
             job = NewJob(
-                **({"id": str(uuid4())} | defaults | fields), name=name, args=tuple(args),
+                **(own | defaults | fields), name=name, args=tuple(args),
                 kwargs=dict(kwargs or {}), lane=check_lane(lane), priority=parse_priority(priority),
             )  # fmt: skip
             with self.ledger.begin() as connection:

@@ -10,7 +10,6 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from importlib import metadata
 from typing import Any
 from uuid import uuid4
 
@@ -38,6 +37,7 @@ from vibe_tasks.tasks.main_process import unknown
 from vibe_tasks.tasks.main_process.giving_back import OwnQueueStep, kept
 from vibe_tasks.tasks.main_process.heartbeat import Heartbeat
 from vibe_tasks.tasks.main_process.reception import ReceptionStep
+from vibe_tasks.tasks.observation import attended, traces
 from vibe_tasks.tasks.pool import drain, scaling_commands
 from vibe_tasks.tasks.pool.limited import LimitStep
 from vibe_tasks.tasks.pool.room import capacity_of
@@ -80,6 +80,7 @@ class LedgerStep(bootsteps.StartStopStep):
         gc.freeze()
         try:
             check_bounds(getattr(parent, "autoscale", None))
+            attended.hear_jobs()
             resources.ledger()
         except InputError as error:
             sys.stderr.write(f"vibe: {error}\n")
@@ -177,12 +178,12 @@ def register(worker: Any, lanes: list[str]) -> workers.Registered:
         )
         workers.register(
             connection, registered, lanes, tier=settings.worker_tier,
-            capacity=capacity_of(worker), version=_version(),
+            capacity=capacity_of(worker), version=processes.program_version(),
             labels=worker_labels(), functions=unknown.known(worker.app),
         )  # fmt: skip
     if shared:
         log.warning("another worker is called %s: give each a name of its own with -n", name)
-    taken = attempts.take_back(ledger, held, uniform=resources.uniform)
+    taken = attempts.take_back(ledger, held, uniform=resources.uniform, tell=traces.lost)
     publisher.publish(worker.app, ledger, taken.following)
     followers.tell(worker.app, ledger, taken.dead)
     return registered
@@ -193,13 +194,6 @@ def is_gone(registered: workers.Registered) -> bool:
     if registered.host is None or registered.process is None:
         return False
     return processes.is_gone(processes.Identity(host=registered.host, process=registered.process))
-
-
-def _version() -> str | None:
-    try:
-        return metadata.version("vibe-tasks")
-    except metadata.PackageNotFoundError:  # run from its source
-        return None
 
 
 def begin_pool_process(**_: Any) -> None:
@@ -225,6 +219,7 @@ def install(app: Any) -> None:
     app.steps["consumer"].add(OwnQueueStep)
     app.steps["consumer"].add(LimitStep)
     quiet.install()
+    attended.install()
     remote.install()
     drain.install()
     scaling_commands.install()

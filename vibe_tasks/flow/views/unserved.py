@@ -6,11 +6,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from vibe_tasks.cli.printing import counted, span
-from vibe_tasks.cli.program import program
 from vibe_tasks.jobs import LANES
 from vibe_tasks.store.stats import QueueStats
-from vibe_tasks.tasks.subscriptions import LANE
+from vibe_tasks.words import counted, span
+
+MESSAGES = "control"
+"""The lane of messages about events, also of plans that have ended."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,21 +33,22 @@ class Unserved:
         age = span(self.seconds)
         return f"lane {self.lane}: {counted(self.due, 'job')} due, for {age}, and no worker online"
 
-    def mend(self, *, embedded: bool) -> str:
+    def mend(self, *, embedded: bool, program: str = "vibe") -> str:
         """What to do about it.
 
         Args:
             embedded: Whether this machine's own stack is what should work.
+            program: The word that starts this program.
         """
         if not embedded:
             return f"celery -A vibe_tasks worker -Q {self.lane}"
-        if self.lane == LANE:  # of messages about events, also of plans that have ended
-            return f"{program()} up"
+        if self.lane == MESSAGES:
+            return f"{program} up"
         if self.lane in LANES:
-            return f"{program()} up, or {program()} run of the plan again"
+            return f"{program} up, or {program} run of the plan again"
         return (
-            f"{program()} up, with the job's module in VIBE_IMPORTS; "
-            f"or {program()} run of the plan again"
+            f"{program} up, with the job's module in VIBE_IMPORTS; "
+            f"or {program} run of the plan again"
         )
 
 
@@ -55,7 +57,7 @@ def unserved(stats: QueueStats, workers: Iterable[Mapping[str, Any]]) -> list[Un
 
     Args:
         stats: The queue.
-        workers: As `cli.workers.registry` tells them.
+        workers: As `flow.views.registry` tells them.
     """
     served = {lane for each in workers if each["status"] == "online" for lane in each["lanes"]}
     return [

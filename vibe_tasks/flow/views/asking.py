@@ -6,8 +6,6 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from vibe_tasks.cli.printing import counted
-from vibe_tasks.cli.program import program
 from vibe_tasks.flow import budgets
 from vibe_tasks.flow.approval import waiting
 from vibe_tasks.flow.budgets import Stop
@@ -15,36 +13,40 @@ from vibe_tasks.jobs import JobStatus
 from vibe_tasks.pipeline import JobKind
 from vibe_tasks.store import plans
 from vibe_tasks.store.engine import Transaction
+from vibe_tasks.words import counted
 
 
-def asked(connection: Transaction, plan_id: str, name: str) -> tuple[str, ...]:
+def asked(
+    connection: Transaction, plan_id: str, name: str, *, program: str = "vibe"
+) -> tuple[str, ...]:
     """What a plan waits for a person for, one line for each command that lets work go on.
 
     Args:
         connection: A connection.
         plan_id: The plan.
         name: What commands call it.
+        program: The word that starts this program.
     """
     lines = []
     deploys = waiting(connection, plan_id)
     if deploys:
         tasks = counted(len(deploys), "task")
-        lines.append(f"{tasks} waiting for your approval: {program()} plans approve {name}")
+        lines.append(f"{tasks} waiting for your approval: {program} plans approve {name}")
     for stop in budgets.stops(connection, plan_id):
         waits = "task waits for a budget", "tasks wait for a budget"
-        lines.append(f"{counted(len(stop.tasks), *waits)}: {_more(name, stop)}")
+        lines.append(f"{counted(len(stop.tasks), *waits)}: {_more(name, stop, program)}")
     return tuple(lines)
 
 
-def why_blocked(connection: Transaction, job: Mapping[str, Any]) -> str:
+def why_blocked(connection: Transaction, job: Mapping[str, Any], *, program: str = "vibe") -> str:
     """What a blocked job waits for, in words; with the command where it waits for a person."""
     if job["plan_id"] is not None:
         name = plans.plan_heading(connection, job["plan_id"])["name"]
         if job["kind"] == JobKind.DEPLOY:
-            return f"for an approval: {program()} plans approve {name} {job['task_id']}"
+            return f"for an approval: {program} plans approve {name} {job['task_id']}"
         stop = budgets.stop_of(connection, job)
         if stop is not None:
-            return f"for a budget: {_more(name, stop)}"
+            return f"for a budget: {_more(name, stop, program)}"
     return "for other work"
 
 
@@ -57,10 +59,10 @@ def only_people(live: Mapping[tuple[str, str], int]) -> bool:
     return all(status == JobStatus.BLOCKED for _, status in live)
 
 
-def _more(name: str, stop: Stop) -> str:
+def _more(name: str, stop: Stop, program: str) -> str:
     """The command that raises this budget; `N` stands for the new limit."""
     scope = stop.budget.scope
-    words = [program(), "plans", "budget", name]
+    words = [program, "plans", "budget", name]
     if scope != "plan":
         words += [f"--{scope}", shlex.quote(stop.budget.name)]
     for unit in stop.units:

@@ -7,6 +7,7 @@ VibeError
 │   ├── RepositoryError     a repository that cannot be worked on
 │   ├── SchemaError         a database of another schema version
 │   ├── UnavailableError    a server that does not answer
+│   ├── AccessError         a server that does not let us in
 │   └── DuplicateJobError   a job with an id that another job has
 ├── LedgerError
 │   ├── UnknownJobError     no such job
@@ -79,6 +80,10 @@ class SchemaError(InputError):
 
 class UnavailableError(InputError):
     """A server that the settings name does not answer."""
+
+
+class AccessError(InputError):
+    """A server wants a token, or another one."""
 
 
 class DuplicateJobError(InputError):

@@ -1,4 +1,4 @@
-"""A plan's traces and its jobs' logs, whatever dies on the way: one run, seen by a real collector."""
+"""A plan's traces and its jobs' logs, whatever dies on the way."""
 
 from __future__ import annotations
 

@@ -18,7 +18,6 @@ from vibe_tasks.store import event_query, event_retention, event_rules, events
 from vibe_tasks.store.engine import Database, server_time
 from vibe_tasks.store.event_retention import Trimmed
 from vibe_tasks.store.event_rules import EventRules
-from vibe_tasks.tasks import upkeep
 from vibe_tasks.tasks.event_trimming import TrimmingTurns, trim_events
 
 DAY_MS = 86_400_000
@@ -164,7 +163,6 @@ def test_rules_on_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         assert "Mine=3,Stop=0" in table
         assert "as designed" in table
         assert run("regular_keep", "default")["value"] == 500
-        assert upkeep.trim_old_events() == {"priority": 0, "regular": 0, "more": False}
         for words, line in {
             ("regular_kep", "1"): "did you mean 'regular_keep'",
             ("regular_keep", "some"): "regular_keep must be a whole number, got 'some'",

@@ -44,6 +44,9 @@ class Clock:
         return self.now
 
 
+STOPPED = Clock()
+
+
 def texts(database: Database, job_id: str, attempt: int = 1) -> list[str]:
     """What is kept of an attempt."""
     with database.read() as connection:
@@ -51,7 +54,7 @@ def texts(database: Database, job_id: str, attempt: int = 1) -> list[str]:
     return [line["text"] for piece in pieces for line in piece["lines"]]
 
 
-def recorder_of(database: Database, clock: Callable[[], float] = Clock()) -> Recorder:
+def recorder_of(database: Database, clock: Callable[[], float] = STOPPED) -> Recorder:
     """A recorder of attempt 1 of job `a` that writes to this ledger."""
     writer = Writer(
         lambda: database, clock=clock, masked=lambda text: text.replace("sesame", "***")
@@ -120,7 +123,9 @@ def refusing(database: Database, error: Exception) -> Iterator[None]:
         event.remove(database.engine, "before_cursor_execute", refuse)
 
 
-@pytest.mark.parametrize("error", [OperationalError("", {}, Exception("away")), RuntimeError("odd")])
+@pytest.mark.parametrize(
+    "error", [OperationalError("", {}, Exception("away")), RuntimeError("odd")]
+)
 def test_a_ledger_that_is_away_costs_nothing(
     database: Database, error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -143,6 +148,17 @@ def test_a_ledger_that_is_away_costs_nothing(
         return texts(database, "a") == ["one", "two"]
 
     until(both, seconds=SECONDS)
+
+
+def test_a_process_that_a_job_forks_says_nothing(database: Database) -> None:
+    """It would number lines as its parent does, and one of the two would be lost."""
+    recorder = recorder_of(database)
+    say(recorder, "mine")
+    recorder._writer._reset()  # as in a process that was forked
+    say(recorder, "a fork's")
+    recorder.print("a fork's", logger="stdout", level="info", at=1.0)
+    recorder.close(1.0)
+    assert texts(database, "a") in ([], ["mine"])
 
 
 def test_writing_twice_is_once(database: Database) -> None:
@@ -193,7 +209,11 @@ def test_following_goes_on_into_the_next_attempt(database: Database) -> None:
         ]
     )
     claim(database, "abcdef")
-    found = follow(database, "abcdef", attempt=None, on=True, pause=lambda: next(steps)())
+
+    def pause() -> None:
+        next(steps)()
+
+    found = follow(database, "abcdef", attempt=None, on=True, pause=pause)
     assert [(each.attempt, each.lines[0]["text"]) for each in found] == [(1, "first"), (3, "third")]
     alone = list(follow(database, "abcdef", attempt=1, on=True, pause=lambda: None))
     assert [each.lines for each in alone] == [({"attempt": 1, "seq": 1, "text": "first"},)]
@@ -234,9 +254,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         job_log._Process.alone = False
 
 
-def test_a_worker_hears_all_that_its_job_says(
-    home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("home")
+def test_a_worker_hears_all_that_its_job_says(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its logger's lines with their fields and tracebacks, prints, what programs say; in a pool's
     process that of its threads too. What is said before and after is not its.
     """

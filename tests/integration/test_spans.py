@@ -35,6 +35,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 @pytest.fixture
 def seen(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Collector]:
     """A collector that this process sends its spans to."""
+    assert home.is_dir()
     with collector() as running:
         _send_to(running.endpoint, monkeypatch)
         yield running
@@ -141,9 +142,7 @@ def test_spans_on_a_console(
 
 
 @pytest.mark.parametrize("missing", ["opentelemetry.exporter.otlp.proto.http", "opentelemetry"])
-def test_without_the_packages(
-    home: Path, monkeypatch: pytest.MonkeyPatch, missing: str
-) -> None:
+def test_without_the_packages(home: Path, monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
     """What asks for spans is refused with one line that says how to mend it; all else works."""
     for name in [each for each in sys.modules if each.startswith(missing)]:
         monkeypatch.delitem(sys.modules, name)

@@ -151,7 +151,7 @@ def test_lanes_and_schedule_are_documented():
     assert set(words_in([row[0] for row in table("docs/workers.md", "lane")])) == set(LANES)
     rows = table("docs/workers.md", "entry of beat")
     assert words_in([row[0] for row in rows]) == [*SCHEDULE]
-    seconds = {"1 s": 1.0, "10 s": 10.0, "1 minute": 60.0, "1 day": 86_400.0}
+    seconds = {"1 s": 1.0, "10 s": 10.0, "1 minute": 60.0, "1 hour": 3_600.0, "1 day": 86_400.0}
     assert [seconds[row[1]] for row in rows] == [entry["schedule"] for entry in SCHEDULE.values()]
 
 

@@ -20,6 +20,7 @@ from vibe_tasks.settings import Settings
 from vibe_tasks.tasks.observation import in_hand, logs
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+OPEN = "sesame12"
 CLAIM = Claim(
     id="job-1", attempt=2, name="vibe.dev", kind="dev", lane="code", priority=new_job().priority,
     retry_count=0, max_retries=3, retry_base=1.0, args=(), kwargs={}, plan_id="todo-1",
@@ -49,6 +50,11 @@ def written(**settings: Any) -> StringIO:
 def objects(stream: StringIO) -> list[dict[str, Any]]:
     """The lines of a log of objects."""
     return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def fail(why: str) -> None:
+    """Raise."""
+    raise ValueError(why)
 
 
 def test_each_line_is_an_object_that_tells_of_its_job() -> None:
@@ -85,7 +91,7 @@ def test_a_text_line_is_for_people() -> None:
     with in_hand.bound(CLAIM, "w1"):
         logging.getLogger("shop").error("sold out", extra={"of": "two words"})
     try:
-        raise ValueError("no paper")
+        fail("no paper")
     except ValueError:
         logging.getLogger("shop").exception("failed")
     first, second, *trace = stream.getvalue().splitlines()
@@ -114,15 +120,15 @@ def test_what_celery_adds_is_the_job_alone() -> None:
 def test_no_secret_is_written() -> None:
     """Of the settings, and of addresses in what anybody says; tracebacks too."""
     stream = written(
-        log_format="json", api_token="sesame12", api_tokens="read:me:abcdefgh",
+        log_format="json", api_token=OPEN, api_tokens="read:me:abcdefgh",
         database_url="postgresql://me:p%40ssword@db/vibe", broker_url="redis://:open-it@b/0",
     )  # fmt: skip
     log = logging.getLogger("shop")
     log.info("sesame12 abcdefgh p%%40ssword p@ssword at %s", "redis://:other@c/1")
     try:
-        raise ValueError("open-it")
+        fail("open-it")
     except ValueError:
-        log.exception("abcdefgh", extra={"given": "sesame12"})
+        log.exception("abcdefgh", extra={"given": OPEN})
     text = stream.getvalue()
     for secret in ("sesame12", "abcdefgh", "ssword", "open-it", "other"):
         assert secret not in text

@@ -279,9 +279,7 @@ def run(app: Celery, ledger: Database, stop: threading.Event) -> None:
     """Look every `dispatch_seconds`, sooner when a job is due sooner, until `stop` is set."""
     settings = resources.settings()
     patience = Patience(settings.lease_seconds, now=resources.wall_clock())
-    trimming = TrimmingTurns(
-        ledger, settings, monotonic=resources.monotonic, pause=resources.pause
-    )
+    trimming = TrimmingTurns(ledger, settings, monotonic=resources.monotonic, pause=resources.pause)
     sought = -settings.republish_seconds
     while not stop.is_set():
         alive.sign()

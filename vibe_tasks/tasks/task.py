@@ -154,6 +154,7 @@ class LedgerTask(CalledTask):
             result, following = self.perform(claim)
         except LeaseLostError as error:
             log.warning("%s", error)
+            attended.before_end("lost")
             raise Ignore from error
         except (Ignore, Reject):
             self._settle(claim, Cancel("the job asked to be ignored"))

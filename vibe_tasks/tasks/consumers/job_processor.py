@@ -37,8 +37,9 @@ from vibe_tasks.store.retries import reason
 from vibe_tasks.tasks import processes, resources
 from vibe_tasks.tasks.consumers.in_hand import InHand, Running, current
 from vibe_tasks.tasks.consumers.job_queue import JobQueue
+from vibe_tasks.tasks.observation import attended
 from vibe_tasks.tasks.queues import check_lane
-from vibe_tasks.tasks.task import ending_of
+from vibe_tasks.tasks.task import OUTCOMES, ending_of
 
 log = logging.getLogger(__name__)
 
@@ -199,7 +200,11 @@ class JobProcessor:
 
     def _run_one(self, running: Running) -> None:
         try:
-            self._settle(running, *self._outcome(running))
+            with attended.attended(running.claim, self.worker):
+                result, error = self._outcome(running)
+                how = "completed" if error is None else OUTCOMES[ending_of(error).kind]
+                attended.before_end(how, error)
+                self._settle(running, result, error)
         except (LeaseLostError, UnknownJobError) as error:
             log.warning("%s", error)
         except DATABASE_ERRORS as error:

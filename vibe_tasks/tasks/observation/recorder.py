@@ -44,6 +44,7 @@ class Recorder:
         self.job_id = job_id
         self.attempt = attempt
         self._writer = writer
+        self._generation = writer.generation
         # A signal's handler may log in the middle of a call of this very thread.
         self._lock = threading.RLock()
         self._turn = threading.Lock()
@@ -63,6 +64,8 @@ class Recorder:
             at: When, in epoch seconds.
             more: JSON values to be kept with each line.
         """
+        if not self.is_ours:
+            return
         skipped = size = 0
         if len(text) > TAIL:  # more than is kept: it is not taken apart
             end = text.find("\n", len(text) - TAIL)
@@ -90,6 +93,8 @@ class Recorder:
 
     def print(self, text: str, *, logger: str, level: str, at: float) -> None:
         """Take a part of what is printed; only whole lines are said."""
+        if not self.is_ours:
+            return
         with self._lock:
             whole = self._partial.pop(logger, "") + text
             done, newline, rest = whole.rpartition("\n")
@@ -99,6 +104,13 @@ class Recorder:
                 self._partial[logger] = rest
             if newline:
                 self.take(done, level=level, logger=logger, at=at)
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether this is the process that runs the attempt, and none that the job has forked: two
+        would number the same lines.
+        """
+        return self._generation == self._writer.generation
 
     def due(self) -> float | None:
         """When it is to be written, on the writer's clock; None: nothing is to be."""
@@ -129,6 +141,8 @@ class Recorder:
 
     def flush(self, at: float) -> None:
         """Write all that was said by now; what the ledger does not take waits."""
+        if not self.is_ours:
+            return
         with self._lock:
             rests, self._partial = self._partial, {}
         for logger, text in rests.items():
@@ -140,7 +154,8 @@ class Recorder:
         """Nothing more is said."""
         self.flush(at)
         self.closed_at = self._writer.clock()
-        self._writer.wake(self)
+        if self.is_ours and self.due() is not None:
+            self._writer.wake(self)
 
 
 class Writer:
@@ -159,11 +174,13 @@ class Writer:
         self._ledger = ledger
         self.clock = clock
         self.masked = masked
+        self.generation = 0
         self._reset()
         os.register_at_fork(after_in_child=self._reset)
 
     def _reset(self) -> None:
         """A process that was forked has no thread; what its parent's jobs say is the parent's."""
+        self.generation += 1
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
         # It may be put into from a signal's handler, in the middle of another put.

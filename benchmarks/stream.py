@@ -23,6 +23,7 @@ from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from multiprocessing.synchronize import Event
 from pathlib import Path
+from typing import Any
 
 from psutil import Process
 from report import milliseconds, show
@@ -41,6 +42,8 @@ HEAD = (
 HOOKS = 4
 SAMPLED = 5
 PING = 0x89
+PATIENCE = 120.0
+"""Seconds beyond those of the measurement for anything to happen; then it ends with an error."""
 _spawn = get_context("spawn")
 
 
@@ -126,10 +129,15 @@ def connected(url: str, protocol: int, number: int) -> list[Listener]:
     return made
 
 
-def listen(url: str, protocol: int, number: int, pipe: Connection, ended: Event) -> None:
-    """The clients' process: reads until it is told that all was sent and nothing more comes."""
+def listen(
+    url: str, protocol: int, number: int, pipe: Connection, ended: Event, seconds: float
+) -> None:
+    """The clients' process: reads until it is told that all was sent and nothing more comes, or
+    for so many seconds.
+    """
     clients = connected(url, protocol, number)
     first = 1 if protocol == 1 else 2  # `initial`, or `hello` and `initial`
+    last, began = time.monotonic() + seconds, time.process_time()
     with selectors.DefaultSelector() as selector:
         for client in clients:
             selector.register(client.raw, selectors.EVENT_READ, client)
@@ -143,7 +151,7 @@ def listen(url: str, protocol: int, number: int, pipe: Connection, ended: Event)
                 ready = True
                 began = time.process_time()
                 pipe.send("ready")
-            if not found and ended.is_set():
+            if (not found and ended.is_set()) or time.monotonic() > last:
                 break
     pipe.send(
         Heard(
@@ -191,7 +199,21 @@ def web(home: Path, url: str) -> Iterator[tuple[str, Process]]:
         yield f"http://127.0.0.1:{port}", Process(server.pid)
     finally:
         server.terminate()
-        server.wait()
+        try:
+            server.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
+
+
+def heard_of(clients: Connection, seconds: float) -> Any:
+    """What the clients' process tells next."""
+    try:
+        if clients.poll(seconds):
+            return clients.recv()
+    except EOFError:
+        pass
+    raise SystemExit("the clients have ended, or hear nothing")
 
 
 def measured(database: str, protocol: int, *, clients: int, rate: int, seconds: float) -> list[str]:
@@ -200,10 +222,13 @@ def measured(database: str, protocol: int, *, clients: int, rate: int, seconds: 
     with folder() as place, ledger_url(database, place) as ledger, web(place, ledger) as running:
         url, server = running
         ours, theirs = _spawn.Pipe()
-        ended = _spawn.Event()
-        listening = _spawn.Process(target=listen, args=(url, protocol, clients, theirs, ended))
+        ended, most = _spawn.Event(), seconds * 4 + PATIENCE
+        listening = _spawn.Process(
+            target=listen, args=(url, protocol, clients, theirs, ended, most), daemon=True
+        )
         listening.start()
-        ours.recv()
+        theirs.close()  # so that its end is noticed
+        heard_of(ours, PATIENCE)
         answers: list[float] = []
         hooks = [
             threading.Thread(target=post, args=(url, number, HOOKS / rate, answers))
@@ -217,8 +242,8 @@ def measured(database: str, protocol: int, *, clients: int, rate: int, seconds: 
         took = time.perf_counter() - began
         after = server.cpu_times()
         ended.set()
-        heard: Heard = ours.recv()
-        listening.join()
+        heard: Heard = heard_of(ours, most)
+        listening.join(PATIENCE)
         memory = server.memory_info().rss / 1e6
     posted = number * HOOKS
     used = after.user + after.system - before.user - before.system

@@ -11,6 +11,11 @@ from typing import Any
 
 from websockets.sync.client import ClientConnection, connect
 
+from vibe_tasks.protocol import NewEvent
+from vibe_tasks.store.engine import Database
+from vibe_tasks.store.event_rules import EventRules
+from vibe_tasks.store.events import ingest
+
 PATIENCE = 60.0
 """Seconds after which something that should have come does not come any more."""
 
@@ -29,6 +34,21 @@ KINDS = (
 """Names of hook events that coding agents document."""
 
 HIGH = {"Notification", "Stop", "SubagentStop", "UserPromptSubmit"}
+
+
+def write(
+    ledger: Database, number: int, *, session: str = "one", kind: str = "Stop", payload: Any = None
+) -> list[int]:
+    """So many events, written by somebody else in one transaction; their ids."""
+    new = [
+        NewEvent(
+            source_app="a", session_id=session, hook_event_type=kind,
+            payload=payload or {"n": place},
+        )
+        for place in range(number)
+    ]  # fmt: skip
+    with ledger.begin() as connection:
+        return [row["id"] for row in ingest(connection, new, EventRules())]
 
 
 class Watcher:

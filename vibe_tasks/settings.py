@@ -262,6 +262,11 @@ class Settings(BaseModel):
         le=65_535,
         description="Port of the web server; 0: any free one.",
     )
+    web_url: str = Field(
+        default="",
+        description="Address of the web server from which commands hear of events; empty: the one "
+        "that runs in this home.",
+    )
     web_origins: Origins = Field(
         default=(),
         description="Origins of other pages that may use the web server from a browser, "

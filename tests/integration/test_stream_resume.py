@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import insert, text
 from websockets.exceptions import ConnectionClosed
 
-from tests.streams import Hook, hook, watching
+from tests.streams import Hook, hook, watching, write
 from tests.web import Web, a_server, running_web, served
 from vibe_tasks.protocol import NewEvent
 from vibe_tasks.store.engine import Database, open_database
@@ -43,16 +43,6 @@ def another(web: Web) -> Iterator[str]:
     """A second web process's parts on the same ledger; its address."""
     with served(a_server(web.ledger)[1]) as url:
         yield url
-
-
-def write(ledger: Database, number: int, *, session: str = "one") -> list[int]:
-    """So many events, written by somebody else in one transaction; their ids."""
-    new = [
-        NewEvent(source_app="a", session_id=session, hook_event_type="Stop", payload={"n": place})
-        for place in range(number)
-    ]
-    with ledger.begin() as connection:
-        return [row["id"] for row in ingest(connection, new, EventRules())]
 
 
 def test_a_client_goes_on_where_it_left_off(web: Web, agent: Hook) -> None:

@@ -15,10 +15,14 @@ from vibe_tasks.flow.views.handlers import forget as forget_handler
 from vibe_tasks.flow.views.handlers import listed
 from vibe_tasks.tasks import resources
 
+_ELSEWHERE = {
+    "tail": ("vibe_tasks.cli.events_tail:tail", "Print events as they happen."),
+}
 
-@click.group(cls=Group)
+
+@click.group(cls=Group, places=_ELSEWHERE)
 def events() -> None:
-    """List and forget the handlers of events; show and set the rules of events."""
+    """Follow events, list and forget their handlers, show and set their rules."""
 
 
 @events.command(example="vibe events handlers")

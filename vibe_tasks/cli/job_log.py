@@ -13,6 +13,7 @@ from vibe_tasks.cli.commands import Command
 from vibe_tasks.cli.ledger import look_into_ledger
 from vibe_tasks.cli.printing import json_option, one_line, print_json
 from vibe_tasks.flow.views.job_log import Followed, follow
+from vibe_tasks.log_buffer import LONGEST_LINE
 from vibe_tasks.tasks import resources
 
 LOOK = 0.5
@@ -67,5 +68,6 @@ def _json(line: Mapping[str, Any]) -> str:
 def _line(line: Mapping[str, Any]) -> str:
     at = line.get("at")
     when = datetime.fromtimestamp(at, tz=UTC).astimezone().strftime("%H:%M:%S") if at else " " * 8
-    level = str(line.get("level") or "")
-    return f"{when}  {level:<8} {one_line(str(line.get('text') or ''), most=8_000)}"
+    level, text = str(line.get("level") or ""), str(line.get("text") or "")
+    margin = " " * (len(text) - len(text.lstrip(" ")))
+    return f"{when}  {level:<8} {margin}{one_line(text, most=LONGEST_LINE)}"

@@ -32,7 +32,7 @@ _COMMANDS = {
     "cache": (f"{_HERE}.cache:cache", "Show and empty the caches of results."),
     "workers": (f"{_HERE}.workers:workers", "List the worker registry."),
     "scale": (f"{_HERE}.scale:scale", "Show and check the size of the fleet."),
-    "events": (f"{_HERE}.events:events", "List and forget the handlers of events."),
+    "events": (f"{_HERE}.events:events", "Follow events, list their handlers, set their rules."),
     "db": (f"{_HERE}.database:db", "Upgrade, check and tidy the ledger."),
     "config": (f"{_HERE}.config:config", "Show the effective settings."),
     "doctor": (f"{_HERE}.doctor:doctor", "Check the settings and every connection."),

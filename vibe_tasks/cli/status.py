@@ -7,9 +7,11 @@ from typing import Any
 
 import click
 
+from vibe_tasks.buckets import BucketLimits
 from vibe_tasks.cli.commands import Command
 from vibe_tasks.cli.interruption import Interruption
 from vibe_tasks.cli.ledger import look_into_ledger, place
+from vibe_tasks.cli.listening import open_stream, server_address
 from vibe_tasks.cli.printing import counted, json_option, print_json, print_table, span
 from vibe_tasks.cli.program import program
 from vibe_tasks.cli.shared import cache_line, print_breakers
@@ -20,23 +22,29 @@ from vibe_tasks.jobs import JobStatus
 from vibe_tasks.store import worker_line
 from vibe_tasks.store.mix import Mix, mix
 from vibe_tasks.tasks import resources
+from vibe_tasks.web.nudges import Nudges
 
 LOOK = 1.0
-"""Seconds between two pictures of `--watch`."""
+"""Seconds between two pictures of `--watch`, where no event comes."""
+
+LEAST = 0.25
+"""Seconds between two pictures, however many events come."""
 
 MIX_LOOK = 10.0
 """Seconds between two looks at the mix, which reads all jobs of plans."""
 
 
 @click.command(cls=Command, example="vibe status --watch")
-@click.option("--watch", is_flag=True, help="Show it again every second until Ctrl-C.")
+@click.option(
+    "--watch", is_flag=True, help="Show it again every second, and when events come, until Ctrl-C."
+)
 @json_option
 def status(watch: bool, as_json: bool) -> None:
     """Show jobs by lane and status, the age of the oldest due one, workers, breakers and cache.
 
     Warns of lanes with due jobs that no worker serves.
     """
-    with look_into_ledger() as ledger, Interruption() as interruption:
+    with look_into_ledger() as ledger, Interruption() as interruption, _nudges(watch) as nudges:
         mixed, due = Mix(), 0.0
         while True:
             if resources.monotonic() >= due:
@@ -52,8 +60,19 @@ def status(watch: bool, as_json: bool) -> None:
                 _print(found)
             if not watch:
                 return
-            resources.pause(LOOK)
+            resources.pause(LEAST)
             interruption.obey()
+            nudges.wait(LOOK - LEAST)
+            interruption.obey()
+
+
+def _nudges(watch: bool) -> Nudges:
+    """What says that there is something new; where no server runs, nothing does."""
+    url = server_address() if watch else None
+    if url is None:
+        return Nudges(None)
+    none = BucketLimits(priority=0, regular=0)
+    return Nudges(open_stream(url, limits=none))
 
 
 def _print(found: Mapping[str, Any]) -> None:

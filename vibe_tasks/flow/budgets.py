@@ -13,6 +13,7 @@ from vibe_tasks.pipeline import JobKind
 from vibe_tasks.store import jobs, plans, usage
 from vibe_tasks.store.engine import Database, Transaction
 from vibe_tasks.store.lanes import Keep
+from vibe_tasks.store.plan_list import list_plans, plans_stopped, stopped_jobs
 from vibe_tasks.store.usage import Budget, Scope, Spent
 from vibe_tasks.suggestion import did_you_mean
 
@@ -101,17 +102,34 @@ def look(ledger: Database, plan: str) -> Accounts:
         UnknownJobError: No such plan.
     """
     with ledger.read() as connection:
-        plan_id = plans.find_plan(connection, plan)["id"]
-        accounts = []
-        for budget in usage.budgets_of(connection, plan_id):
-            used = usage.spent(connection, plan_id, budget.scope, budget.name)
-            accounts.append(Account(budget=budget, spent=used, used_up=budget.used_up(used)))
-        return Accounts(
-            plan_id=plan_id,
-            spent=usage.spent(connection, plan_id, "plan", ""),
-            accounts=tuple(accounts),
-            waiting=tuple(_stopped(connection, plan_id)),
-        )
+        return _accounts(connection, plans.find_plan(connection, plan)["id"])
+
+
+def look_at_many(ledger: Database, *, limit: int, waiting: bool = False) -> tuple[Accounts, ...]:
+    """The budgets of the newest plans, newest first.
+
+    Args:
+        ledger: The ledger.
+        limit: At most so many plans.
+        waiting: Only running plans in which a job has run and waits for a person.
+    """
+    with ledger.read() as connection:
+        if waiting:
+            ids = plans_stopped(connection, limit=limit)
+        else:
+            ids = tuple(row["id"] for row in list_plans(connection, limit=limit))
+        return tuple(_accounts(connection, plan_id) for plan_id in ids)
+
+
+def _accounts(connection: Transaction, plan_id: str) -> Accounts:
+    accounts = []
+    for budget in usage.budgets_of(connection, plan_id):
+        used = usage.spent(connection, plan_id, budget.scope, budget.name)
+        accounts.append(Account(budget=budget, spent=used, used_up=budget.used_up(used)))
+    return Accounts(
+        plan_id=plan_id, spent=usage.spent(connection, plan_id, "plan", ""),
+        accounts=tuple(accounts), waiting=stopped_jobs(connection, plan_id),
+    )  # fmt: skip
 
 
 def raise_budget(
@@ -151,7 +169,7 @@ def raise_budget(
             Budget(scope=scope, name=name),
         )  # fmt: skip
         # In the order of their ids, as everywhere.
-        stopped = sorted(_stopped(connection, row["id"]), key=lambda job: str(job["id"]))
+        stopped = sorted(stopped_jobs(connection, row["id"]), key=lambda job: str(job["id"]))
         for job in stopped:
             jobs.lock_job(connection, job["id"])
         try:
@@ -169,7 +187,7 @@ def raise_budget(
 def stops(connection: Transaction, plan_id: str) -> tuple[Stop, ...]:
     """The budgets that a plan's work waits for; of several for the same work the first."""
     waiting: dict[tuple[Budget, tuple[str, ...]], dict[str, None]] = {}
-    for job in _stopped(connection, plan_id):
+    for job in stopped_jobs(connection, plan_id):
         found = stop_of(connection, job)
         if found is not None:
             waiting.setdefault((found.budget, found.units), {})[job["task_id"]] = None
@@ -209,11 +227,6 @@ def _known(name: str, known: list[str], what: str) -> str:
     if name not in known:
         raise InputError(f"{what} {name}{did_you_mean(name, known)}")
     return name
-
-
-def _stopped(connection: Transaction, plan_id: str) -> list[dict[str, Any]]:
-    """Jobs that have run and wait for a person: a deploy that waits for approval has not run."""
-    return [job for job in plans.jobs_of_plan(connection, plan_id) if _is_stopped(job)]
 
 
 def _is_stopped(job: Mapping[str, Any]) -> bool:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vibe_tasks.consensus import Verdict
@@ -11,6 +11,7 @@ from vibe_tasks.jobs import JobStatus
 from vibe_tasks.pipeline import TaskStatus
 from vibe_tasks.store import consensus, plans, usage
 from vibe_tasks.store.engine import Transaction
+from vibe_tasks.store.plan_list import outcomes_of
 
 OUTCOMES = {TaskStatus.RUNNING: "running", TaskStatus.WAITING: "waiting"}
 """Of a task that has not ended; a report of a plan under way has these too."""
@@ -29,11 +30,14 @@ def run_report(connection: Transaction, plan_id: str, *, commit: str | None) -> 
     """
     plan = plans.find_plan(connection, plan_id)
     tasks = plans.tasks_of(connection, plan["id"])
-    jobs = plans.jobs_of_plan(connection, plan["id"])
+    jobs = outcomes_of(connection, plan["id"])
     used = usage.spent(connection, plan["id"], "plan", plan["name"])
     status = Counter(job["status"] for job in jobs)
     results = [job["result"] for job in jobs if isinstance(job["result"], dict)]
-    told = [_task(task, [job for job in jobs if job["task_id"] == task["id"]]) for task in tasks]
+    by_task = defaultdict(list)
+    for job in jobs:
+        by_task[job["task_id"]].append(job)
+    told = [_task(task, by_task[task["id"]]) for task in tasks]
     _with_votes(connection, plan["id"], told)
     ended = plan["ended_at"] or max(job["status_updated_at"] for job in jobs)
     return {
@@ -60,7 +64,7 @@ def run_report(connection: Transaction, plan_id: str, *, commit: str | None) -> 
     }
 
 
-def _task(task: dict[str, Any], jobs: list[dict[str, Any]]) -> dict[str, Any]:
+def _task(task: dict[str, Any], jobs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     attempts: Counter[str] = Counter()
     for job in jobs:
         attempts[job["kind"]] += job["attempt"]

@@ -130,7 +130,8 @@ class EventFeed:
     def _look_at_gap(self, connection: Connection, gap: _Gap) -> None:
         oldest_open, moment = _OLDEST_OPEN.all(connection, {})[0]
         over = oldest_open >= gap.fence
-        if not over and moment < gap.until:
+        # A clock that was set back does not make it wait for longer.
+        if not over and gap.until - self._patience <= moment < gap.until:
             return
         if not over:
             log.warning(

@@ -80,8 +80,7 @@ def trim(
                     return Trimmed(priority=gone["priority"], regular=gone["regular"], more=True)
                 if batches:
                     pause()
-                with database.begin() as connection:
-                    removed = _delete(connection, level, condition, batch)
+                removed = _delete(database, level, condition, batch)
                 # A look that finds nothing costs nothing: it is no batch.
                 batches += removed > 0
                 gone[bucket] += removed
@@ -127,16 +126,27 @@ def _first_too_many(
     return None if row is None else (row.timestamp, row.id)
 
 
-def _delete(connection: Connection, level: int, condition: ColumnElement[bool], batch: int) -> int:
-    """Delete a batch of a level's events; how many. That some went is remembered."""
+def _delete(database: Database, level: int, condition: ColumnElement[bool], batch: int) -> int:
+    """Delete a batch of a level's events; how many. That some went is remembered.
+
+    They are looked for before the transaction, for which SQLite's other writers wait: old events
+    that were brought in lately stay, and may be a million to look past.
+    """
     found = (
-        select(_E.id)
-        .where(_has_level(level), condition)
-        .order_by(_E.timestamp)
-        .limit(batch)
-        .with_for_update(skip_locked=True)
+        select(_E.id).where(_has_level(level), condition).order_by(_E.timestamp).limit(batch)
     )
-    ids = sorted(connection.execute(found).scalars())
+    with database.read() as connection:
+        ids = list(connection.execute(found).scalars())
+    if not ids:
+        return 0
+    with database.begin() as connection:
+        return _delete_these(connection, ids)
+
+
+def _delete_these(connection: Connection, wanted: list[int]) -> int:
+    """Delete these but for those that another process is deleting; how many."""
+    free = select(_E.id).where(_E.id.in_(wanted)).with_for_update(skip_locked=True)
+    ids = sorted(connection.execute(free).scalars())
     if not ids:
         return 0
     connection.execute(delete(events).where(_E.id.in_(ids)))

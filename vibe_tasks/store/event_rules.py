@@ -103,8 +103,14 @@ def effective(connection: Connection, settings: Settings) -> EventRules:
 
 
 def stored(connection: Connection) -> dict[str, Any]:
-    """What was set at run time, by name."""
-    return {name: json_value(connection, value) for name, value in _STORED.all(connection, {})}
+    """What was set at run time, by name; without rows that hold no JSON, which are logged."""
+    found = {}
+    for name, value in _STORED.all(connection, {}):
+        try:
+            found[name] = json_value(connection, value)
+        except (TypeError, ValueError, RecursionError) as error:
+            log.warning("the rule %s for events is left out: %s", name, error)
+    return found
 
 
 def configured_priorities(connection: Connection) -> Mapping[str, int]:
@@ -117,7 +123,7 @@ def configured_priorities(connection: Connection) -> Mapping[str, int]:
         return given
     try:
         return EventRules(priorities=json_value(connection, row[0])).priorities
-    except ValueError as error:
+    except (TypeError, ValueError, RecursionError) as error:
         log.warning("the rule priorities for events is left out: %s", error)
         return given
 

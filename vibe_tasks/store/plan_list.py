@@ -1,4 +1,4 @@
-"""Listing plans."""
+"""Listing plans, and of a plan's jobs no more than what somebody is to be told."""
 
 from __future__ import annotations
 
@@ -6,9 +6,40 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, or_, select
 
-from vibe_tasks.store.schema import plans
+from vibe_tasks.jobs import JobStatus
+from vibe_tasks.pipeline import JobKind
+from vibe_tasks.store.schema import has_status, jobs, plans
 
-_P = plans.c
+_P, _J = plans.c, jobs.c
+_OUTCOME = (
+    _J.id, _J.task_id, _J.kind, _J.round, _J.status, _J.attempt, _J.error, _J.dead_at, _J.result,
+    _J.status_updated_at,
+)  # fmt: skip
+_IS_STOPPED = and_(
+    has_status(JobStatus.BLOCKED), _J.attempt > 0, _J.kind != str(JobKind.DEPLOY)
+)
+
+
+def outcomes_of(connection: Connection, plan_id: str) -> tuple[dict[str, Any], ...]:
+    """What became of all jobs of a plan, oldest first, without what they were given."""
+    statement = select(*_OUTCOME).where(_J.plan_id == plan_id).order_by(_J.seq)
+    return tuple(dict(row) for row in connection.execute(statement).mappings())
+
+
+def stopped_jobs(connection: Connection, plan_id: str) -> tuple[dict[str, Any], ...]:
+    """Jobs that have run and wait for a person, oldest first: a deploy that waits for approval has
+    not run.
+    """
+    statement = select(jobs).where(_J.plan_id == plan_id, _IS_STOPPED).order_by(_J.seq)
+    return tuple(dict(row) for row in connection.execute(statement).mappings())
+
+
+def plans_stopped(connection: Connection, *, limit: int) -> tuple[str, ...]:
+    """Ids of running plans that have such jobs, newest first."""
+    stopped = select(_J.plan_id).where(_IS_STOPPED)
+    statement = select(_P.id).where(_P.status == "running", _P.id.in_(stopped))
+    statement = statement.order_by(_P.created_at.desc(), _P.id.desc()).limit(limit)
+    return tuple(connection.execute(statement).scalars())
 
 
 def list_plans(

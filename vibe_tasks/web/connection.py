@@ -1,7 +1,8 @@
-"""uvicorn's HTTP connection, with bounds where it has none: the size of a head, and how long a
-request may take to arrive.
+"""uvicorn's HTTP connection, with bounds where it has none: the size of a head, how long a request
+may take to arrive and its answer to be read, and how many requests may wait for their turn.
 
-Without them a few bytes a minute hold a connection for ever, and a head may have gigabytes.
+Without them a few bytes a minute hold a connection for ever, a head may have gigabytes, and each
+megabyte of requests that nobody waits for takes fifty of memory.
 The parser is httptools: it takes half the CPU time of h11 for each request.
 """
 
@@ -20,6 +21,12 @@ TOO_LARGE = (
     b"content-length: 0\r\nconnection: close\r\n\r\n"
 )
 
+MOST_PIPELINED = 32
+"""Requests that may wait behind the one that is being answered; no browser sends any."""
+
+READING = 3.0
+"""How many times the patience a client may take nothing of an answer that is ready for it."""
+
 AFTERWARDS = 2.0
 """How many times the patience for a body a connection lives on without the end of its request; the
 application has given up, and answered, by then."""
@@ -32,6 +39,7 @@ class Connection(HttpToolsProtocol):
     """Seconds in which the head of a request must have arrived, and then its body."""
 
     _timer: asyncio.TimerHandle | None = None
+    _watch: asyncio.TimerHandle | None = None
     _head: int | None = 0
     """Bytes of a head that is to come; None where a body is, or an answer."""
 
@@ -46,6 +54,7 @@ class Connection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop waiting."""
         self._wait(None)
+        self._watch_reading(None)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -67,7 +76,15 @@ class Connection(HttpToolsProtocol):
         self._wait(self.patience)
 
     def on_headers_complete(self) -> None:
-        """Its head is there."""
+        """Its head is there.
+
+        Raises:
+            ValueError: It is refused; the parser makes a 400 of it.
+        """
+        if len(self.pipeline) >= MOST_PIPELINED:
+            raise ValueError("too many requests at once")
+        if sum(name == b"host" for name, _ in self.headers) > 1:  # RFC 9112, section 3.2
+            raise ValueError("more than one Host")
         self._head = None
         self._wait(self.patience * AFTERWARDS)
         super().on_headers_complete()
@@ -79,6 +96,16 @@ class Connection(HttpToolsProtocol):
         self._wait(None)
         super().on_message_complete()
 
+    def pause_writing(self) -> None:
+        """The client reads slower than we write, or not at all."""
+        super().pause_writing()
+        self._watch_reading(self.transport.get_write_buffer_size())
+
+    def on_response_complete(self) -> None:
+        """The answer is written, and perhaps not read."""
+        super().on_response_complete()
+        self._watch_reading(self.transport.get_write_buffer_size())
+
     def handle_websocket_upgrade(self) -> None:
         """It becomes a WebSocket, which has its own bounds."""
         self._head = None
@@ -89,6 +116,21 @@ class Connection(HttpToolsProtocol):
         if self._timer is not None:
             self._timer.cancel()
         self._timer = None if seconds is None else self.loop.call_later(seconds, self._end)
+
+    def _watch_reading(self, unread: int | None) -> None:
+        """Look later whether some of these bytes were read."""
+        if self._watch is not None:
+            self._watch.cancel()
+        self._watch = None
+        if unread:
+            self._watch = self.loop.call_later(self.patience * READING, self._look, unread)
+
+    def _look(self, before: int) -> None:
+        unread = self.transport.get_write_buffer_size()
+        if unread < before:
+            self._watch_reading(unread)
+        else:
+            self.transport.abort()  # to close would wait until all is read
 
     def _end(self) -> None:
         self._timer = None

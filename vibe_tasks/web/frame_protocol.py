@@ -15,6 +15,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGISendEvent
+    from websockets.frames import Frame
     from websockets.http11 import Request
 
 EXTENSION = "vibe.frames"
@@ -53,6 +54,22 @@ class FrameProtocol(WebSocketsSansIOProtocol):
         super().handle_connect(event)
         if not self.close_sent:
             cast("dict[str, Any]", self.scope["extensions"])[EXTENSION] = {}
+
+    def data_received(self, data: bytes) -> None:
+        """Refuse what is no handshake to the WebSocket library, such as one with a body."""
+        super().data_received(data)
+        if self.conn.handshake_exc is not None and not self.handshake_initiated:
+            self.handshake_initiated = self.handshake_complete = self.close_sent = True
+            head = [b"HTTP/1.1 400 Bad Request\r\n"]
+            head += [b"%b: %b\r\n" % header for header in self.default_headers]
+            head += [b"content-length: 0\r\nconnection: close\r\n\r\n"]
+            self.transport.write(b"".join(head))
+            self.transport.close()
+
+    def handle_cont(self, event: Frame) -> None:
+        """A part of a message; the library bounds their bytes, and empty ones have none."""
+        if event.data or event.fin:
+            super().handle_cont(event)
 
     def handle_ping(self) -> None:
         """Answer, unless the client does not read its answers: they would pile up."""

@@ -108,7 +108,9 @@ class Client:
         self._ended = False
 
     def push(self, batch: Batch) -> None:
-        """Events for this client."""
+        """Events for this client; none where it has ended, since others are missing then."""
+        if self._ended:
+            return
         if batch.frames[0].id <= self._after:
             new = tuple(frame for frame in batch.frames if frame.id > self._after)
             if not new:
@@ -198,7 +200,8 @@ class Hub:
             await self._looked.wait_for(lambda: self._done >= ticket)
 
     def attach(self, wish: Wish, *, after: int = 0) -> Client:
-        """A client that gets every event after `position` as it is now, while it is attached.
+        """A client that gets every event after `position` as it is now, while it is attached; of a
+        feed that has ended meanwhile, none.
 
         Args:
             wish: What it wants.
@@ -206,6 +209,8 @@ class Hub:
         """
         client = Client(wish, after, self._limits)
         self._groups.setdefault(wish, set()).add(client)
+        if self._following is None:
+            client.end()
         return client
 
     def detach(self, client: Client) -> None:
@@ -225,6 +230,8 @@ class Hub:
         if following.cancelled():
             return
         log.error("the event stream has ended", exc_info=following.exception())
+        if following is not self._following:
+            return  # it was to end, and there may be another one
         self._following = None
         for client in [client for group in self._groups.values() for client in group]:
             client.end()

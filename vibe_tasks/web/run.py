@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import signal
 import socket
@@ -19,6 +20,7 @@ from vibe_tasks.web.processes import Processes, end_with_parent
 from vibe_tasks.web.server import (
     LAST_SECONDS,
     STOP_SECONDS,
+    Server,
     open_door,
     stopped_by_signals,
     url_of,
@@ -56,7 +58,7 @@ def run_web(
                 _look_after(listening, processes)
                 return
             with stopped_by_signals(server.end):
-                server.run([listening])
+                _serve(server, listening)
 
 
 def _look_after(listening: socket.socket, count: int) -> None:
@@ -79,6 +81,14 @@ def serve_here(listening: socket.socket) -> None:
     end_with_parent(server.end)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's: our parent has heard it too
     signal.signal(signal.SIGTERM, lambda *_: server.end())
+    _serve(server, listening)
+
+
+def _serve(server: Server, listening: socket.socket) -> None:
+    # Half a million objects are here to stay: a look through them for garbage would hold up every
+    # client for a moment, and the interpreter's last one its end by most of a second.
+    gc.collect()
+    gc.freeze()
     server.run([listening])
 
 

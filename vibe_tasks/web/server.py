@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import socket
@@ -41,6 +42,7 @@ class Server(uvicorn.Server):
     """A server that leaves signals to whoever runs it, and ends when it is told to."""
 
     _last: threading.Timer | None = None
+    _loop: asyncio.AbstractEventLoop | None = None
 
     def end(self) -> None:
         """Let it end, within `STOP_SECONDS + LAST_SECONDS`, whoever is still connected."""
@@ -55,21 +57,29 @@ class Server(uvicorn.Server):
         try:
             super().run(sockets)
         finally:
-            if self._last is not None and not _stuck():
+            if self._last is not None and not self._is_stuck():
                 self._last.cancel()
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        """The same, inside an event loop."""
+        self._loop = asyncio.get_running_loop()
+        await super().serve(sockets)
+
+    def _is_stuck(self) -> bool:
+        """Whether a thread still waits for something, for which Python would wait at its end."""
+        workers = [
+            each
+            for each in threading.enumerate()
+            if each.name.startswith(WORKERS) and getattr(each, "loop", None) is self._loop
+        ]
+        for each in workers:
+            each.join(1.0)
+        return any(each.is_alive() for each in workers)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Do not."""
         yield
-
-
-def _stuck() -> bool:
-    """Whether a thread still waits for something, for which Python would wait at its end."""
-    workers = [each for each in threading.enumerate() if each.name.startswith(WORKERS)]
-    for each in workers:
-        each.join(1.0)
-    return any(each.is_alive() for each in workers)
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -10,8 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 from urllib.parse import urlencode, urlsplit
@@ -26,7 +24,7 @@ from vibe_tasks.masking import masked
 from vibe_tasks.protocol import SUPPORTED
 from vibe_tasks.retry import RetryPolicy
 from vibe_tasks.tasks import resources
-from vibe_tasks.web.stream_reading import MissedError, StreamEvent, StreamReading
+from vibe_tasks.web.stream_reading import MissedError, StreamEvent, StreamReading, StreamStatistics
 from vibe_tasks.web.stream_waiting import Waiting
 
 log = logging.getLogger(__name__)
@@ -51,35 +49,6 @@ AWAY = (OSError, EOFError, WebSocketException)
 _SCHEMES = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StreamStatistics:
-    """How the stream has gone so far.
-
-    Attributes:
-        received: Events that came, without doubles.
-        dropped: Regular events that the server did not send because we read too slowly.
-        skipped: Regular events that the program was too slow to take.
-        doubles: Events that came again and were left out.
-        ignored: Messages that make no sense.
-        reconnects: Connections after the first.
-        gaps: How often events may have been missed: the server could not go on where we left off.
-        protocol: The version that the server speaks; None: not known yet.
-        connected: Whether there is a connection now.
-        last_id: The last event; None: none yet.
-    """
-
-    received: int
-    dropped: int
-    skipped: int
-    doubles: int
-    ignored: int
-    reconnects: int
-    gaps: int
-    protocol: int | None
-    connected: bool
-    last_id: int | None
-
-
 class EventStream:
     """The events of a server: `async with EventStream(url) as stream: async for each in stream`.
 
@@ -101,9 +70,6 @@ class EventStream:
     Raises:
         InputError: The address or the token is none.
         ValueError: Another argument makes no sense.
-
-    Attributes:
-        buckets: The newest events, those of priority apart, as `limits` say.
     """
 
     def __init__(
@@ -130,7 +96,7 @@ class EventStream:
             raise ValueError(f"protocol must be one of {SUPPORTED}, got {protocol}")
         if token and not is_secret(token):
             raise InputError("the token has characters that no header can carry")
-        self.buckets = Buckets(limits)
+        self._buckets = Buckets(limits)
         self._base = stream_address(url)
         self._shown = masked(url)
         self._token = token
@@ -191,7 +157,14 @@ class EventStream:
         """End the connection; what has come can still be taken."""
         if self._task is not None:
             self._task.cancel()
-            await asyncio.wait([self._task])
+            await asyncio.gather(self._task, return_exceptions=True)
+        self._waiting.end()
+
+    @property
+    def buckets(self) -> Buckets:
+        """The newest events, those of priority apart, as the limits say."""
+        self._buckets.expire(self._now())
+        return self._buckets
 
     def statistics(self) -> StreamStatistics:
         """How it has gone so far."""
@@ -218,13 +191,14 @@ class EventStream:
                     if await self._connect():
                         return
                 except MissedError:
-                    why = "priority events were too many for one connection"
+                    why = ""
                 except AWAY as error:
                     why = self._reason(error)
                 if self._reading.begun:
                     since = self._monotonic()
                 failures = 1 if self._monotonic() - began >= STEADY else failures + 1
-                self._note_away(why, self._monotonic() - since)
+                if why:
+                    self._note_away(why, self._monotonic() - since)
                 await asyncio.sleep(BACK_OFF.wait_after(failures, uniform=self._uniform))
         finally:
             self._waiting.end()
@@ -251,9 +225,8 @@ class EventStream:
             if self._reading.begun:
                 self._note_back()
             for each in events:
-                self.buckets.add(each.event, size=each.size)
+                self._buckets.add(each.event, size=each.size)
                 await self._waiting.put(each)
-            self.buckets.expire(self._now())
             if self._reading.begun and not self._follow:
                 return True
 
@@ -294,9 +267,8 @@ class EventStream:
 
     def _note_back(self) -> None:
         if self._is_away:
-            missed = self._reading.tally.gaps and self._reading.missed
-            self._tell(f"connected to {self._shown} again"
-                       + ("; events may have been missed" if missed else ""))  # fmt: skip
+            gap = "; events may have been missed" if self._reading.missed else ""
+            self._tell(f"connected to {self._shown}{gap}")
         self._is_away = False
 
 
@@ -308,22 +280,12 @@ def stream_address(url: str) -> str:
     """
     try:
         parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
+        usable = parts.scheme in _SCHEMES and parts.port != 0
+        usable = bool((parts.hostname or "").encode("idna")) and usable
     except ValueError:
-        host = port = None
-    if not host or parts.scheme not in _SCHEMES or not (port is None or port) or " " in url:
-        raise InputError(f"{masked(url)!r} is no address of a server, such as http://127.0.0.1:4000")
+        usable = False
+    if not usable:
+        raise InputError(
+            f"{masked(url)!r} is no address of a server, such as http://127.0.0.1:4000"
+        )
     return f"{_SCHEMES[parts.scheme]}://{parts.netloc}{parts.path.rstrip('/')}/stream"
-
-
-def follow(stream: EventStream, take: Callable[[Sequence[StreamEvent]], bool]) -> None:
-    """Hand over the events as they come, without a loop of one's own. Ctrl-C ends it.
-
-    Args:
-        stream: A new stream.
-        take: Gets those that have come; it may take its time, and says whether to go on.
-
-    Raises:
-        AccessError: The server wants a token, or another one.
-        UnavailableError: The server does not answer.
-    """

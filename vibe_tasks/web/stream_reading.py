@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 from vibe_tasks.event_priority import EventPriority, calculate_event_priority
 
@@ -63,6 +63,35 @@ class Tally:
     gaps: int = 0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamStatistics:
+    """How the stream has gone so far.
+
+    Attributes:
+        received: Events that came, without doubles.
+        dropped: Regular events that the server did not send because we read too slowly.
+        skipped: Regular events that the program was too slow to take.
+        doubles: Events that came again and were left out.
+        ignored: Messages that make no sense.
+        reconnects: Connections after the first.
+        gaps: How often events may have been missed: the server could not go on where we left off.
+        protocol: The version that the server speaks; None: not known yet.
+        connected: Whether there is a connection now.
+        last_id: The last event; None: none yet.
+    """
+
+    received: int
+    dropped: int
+    skipped: int
+    doubles: int
+    ignored: int
+    reconnects: int
+    gaps: int
+    protocol: int | None
+    connected: bool
+    last_id: int | None
+
+
 class MissedError(Exception):
     """The server has not sent priority events, but still has them: connect again for them."""
 
@@ -74,6 +103,7 @@ class StreamReading:
         last: The last event that we have; None: none yet.
         protocol: The version that the server speaks; None: not known yet.
         begun: Whether the server has said from where on it sends.
+        missed: Whether it could not go on where we left off.
         tally: What was read so far.
     """
 
@@ -81,6 +111,7 @@ class StreamReading:
         self.last: int | None = None
         self.protocol: int | None = None
         self.begun = False
+        self.missed = False
         self.tally = Tally()
         self._can_resume = False
         self._resumed = False
@@ -88,7 +119,7 @@ class StreamReading:
 
     def connected(self) -> None:
         """A connection begins."""
-        self.begun = self._can_resume = self._resumed = False
+        self.begun = self.missed = self._can_resume = self._resumed = False
         self.protocol = None
 
     def read(self, data: bytes, *, now: float) -> list[StreamEvent]:
@@ -130,7 +161,7 @@ class StreamReading:
         self.protocol = self.protocol or 1
         self.begun = True
         size = size // max(1, len(given))
-        events = [each for each in map(lambda event: self._event(event, now), given) if each]
+        events = [each for each in (self._event(event, now) for event in given) if each]
         newest = max((each["id"] for each in events), default=0)
         if _is_id(until) and not self._resumed:  # else what came meanwhile is yet to come
             newest = max(newest, until)
@@ -163,7 +194,7 @@ class StreamReading:
 
     def _miss(self) -> None:
         self.tally.gaps += 1
-        self._gap = True
+        self.missed = self._gap = True
 
     def _taken(self, event: dict[str, Any], size: int, *, live: bool) -> StreamEvent:
         self.tally.received += 1
@@ -179,10 +210,11 @@ class StreamReading:
             self.tally.ignored += 1
             return None
         level, timestamp = given.get("priority"), given.get("timestamp")
-        if not _is_whole(level) or not 0 <= level <= 3:  # of a server that knows no priorities
+        if not _is_whole(level) or level not in range(4):  # its server knows no priorities
             level = int(calculate_event_priority(str(given.get("hook_event_type"))))
         if not _is_whole(timestamp):
-            timestamp = int(timestamp) if _is_moment(timestamp) else int(now * 1000)
+            # Some clocks count with a fraction.
+            timestamp = int(timestamp if _is_moment(timestamp) else now * 1000)
         return {**given, "priority": level, "timestamp": timestamp}
 
 
@@ -198,13 +230,13 @@ def _reaches_back(events: Sequence[Mapping[str, Any]], last: int) -> bool:
     return True
 
 
-def _is_whole(value: Any) -> bool:
+def _is_whole(value: Any) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _is_id(value: Any) -> bool:
+def _is_id(value: Any) -> TypeGuard[int]:
     return _is_whole(value) and 0 <= value <= MOST_ID
 
 
-def _is_moment(value: Any) -> bool:
+def _is_moment(value: Any) -> TypeGuard[float]:
     return isinstance(value, float) and abs(value) < MOST_ID

@@ -54,8 +54,8 @@ class Waiting:
         return len(self._regular) + len(self._priority)
 
     async def put(self, event: StreamEvent) -> None:
-        """Take an event in; waits while too many priority events are here."""
-        while self._is_full():
+        """Take an event in; one of priority waits while too many of them are here."""
+        while event.level and self._is_full():
             self._room.clear()
             await self._room.wait()
         self._number += 1

@@ -43,13 +43,16 @@ def listed(
     ]
 
 
-def report_of(ledger: Database, plan_id: str, *, home: Path) -> dict[str, Any]:
+def report_of(
+    ledger: Database, plan_id: str, *, home: Path, branch: bool = True
+) -> dict[str, Any]:
     """The run report of a plan, with where its branch stands now.
 
     Args:
         ledger: The ledger.
         plan_id: The plan.
         home: This host's.
+        branch: Whether to ask git where the branch stands; else it is None.
 
     Raises:
         UnknownJobError: No such plan.
@@ -57,7 +60,7 @@ def report_of(ledger: Database, plan_id: str, *, home: Path) -> dict[str, Any]:
     with ledger.read() as connection:
         plan = plan_heading(connection, plan_id)
         try:
-            commit = _tip(plan, home)
+            commit = _tip(plan, home) if branch else None
         except (RepositoryError, GitError, OSError):  # the plan may be older than its repository
             commit = None
         return run_report(connection, plan_id, commit=commit)
@@ -74,7 +77,7 @@ def _tip(plan: Mapping[str, Any], home: Path) -> str | None:
 
 def shown(
     ledger: Database, plan: str, *, settings: Settings, home: Path, start: str | None = None,
-    program: str = "vibe",
+    program: str = "vibe", branch: bool = True,
 ) -> dict[str, Any]:  # fmt: skip
     """Everything of a plan: its report, its tasks with what they need and their latest jobs, and
     what waits for a person.
@@ -86,6 +89,7 @@ def shown(
         home: This host's.
         start: The command that starts its worker; None where workers may come to a stack that runs.
         program: The word that starts this program.
+        branch: Whether to ask git where the plan's branch stands.
 
     Raises:
         UnknownJobError: No such plan.
@@ -99,7 +103,7 @@ def shown(
         working = bool(watching.workers_online(connection, lease=settings.lease_seconds))
         waits = asked(connection, plan_id, found["name"], program=program)
         lacks = lacking(connection, plan_id, settings=settings, start=start)
-    report = report_of(ledger, plan_id, home=home)
+    report = report_of(ledger, plan_id, home=home, branch=branch)
     return {
         "id": plan_id, "status": found["status"], "repo": found["repo"],
         "remote": masked(found["remote"]), "base_commit": found["base_commit"],

@@ -115,12 +115,18 @@ def submit_plan(
 
 
 @router.get("/plans/{plan}", response_model=PlanDetail, **may("read"))
-def show_plan(services: Served, plan: PlanName) -> Any:
+def show_plan(
+    services: Served, plan: PlanName, *,
+    branch: Annotated[bool, Query(
+        description="Whether to ask git where the branch stands; without, `commit` is null. "
+        "For whoever asks often."
+    )] = True,
+) -> Any:  # fmt: skip
     """A plan's tasks with what they need and where they stand, why each has its priority, what
     waits for a person, and its run report.
     """
     return views.shown(
-        services.ledger, plan, settings=services.settings, home=resources.home()
+        services.ledger, plan, settings=services.settings, home=resources.home(), branch=branch
     )  # fmt: skip
 
 
@@ -181,6 +187,19 @@ def approve_plan(
         what = f"task {body.task} of plan {plan}" if body.task else f"plan {plan}"
         raise IllegalMoveError(f"{what} has no such deploy that waits for an approval")
     return {"plan": found["id"], "approved": by_hand.approve(services.ledger, found["id"], chosen)}
+
+
+@router.get("/budgets", response_model=Page[Budgets], **may("read"))
+def list_budgets(
+    services: Served, *,
+    limit: Annotated[int, Query(ge=1, le=200, description="At most so many plans.")] = 20,
+    waiting: Annotated[bool, Query(
+        description="Only running plans in which a job waits for a larger budget or a person."
+    )] = False,
+) -> Any:  # fmt: skip
+    """What is used and left of the budgets of the newest plans, newest first."""
+    found = budgets.look_at_many(services.ledger, limit=limit, waiting=waiting)
+    return {"items": [each.to_json() for each in found], "next": None}
 
 
 @router.get("/plans/{plan}/budget", response_model=Budgets, **may("read"))

@@ -175,7 +175,7 @@ def _kept(row: dict[str, Any]) -> dict[str, Any]:
 def _taken_back(row: dict[str, Any]) -> dict[str, Any]:
     """The columns of which `_kept` made a payload; the row as it is where it did not."""
     payload = json.loads(row["payload"])
-    if not isinstance(payload, dict) or not isinstance(payload.get(KEPT), dict):
+    if not isinstance(payload, dict) or not _is_ours(payload.get(KEPT)):
         return {name: row[name] for name in ("payload", "extra", "priority", "priority_metadata")}
     kept = payload.pop(KEPT)
     return {
@@ -184,6 +184,16 @@ def _taken_back(row: dict[str, Any]) -> dict[str, Any]:
         "priority": kept["priority"],
         "priority_metadata": _json_or_none(kept["priority_metadata"]),
     }
+
+
+def _is_ours(kept: Any) -> bool:
+    """Whether `_kept` made this: anybody may have put something under the same key."""
+    return (
+        isinstance(kept, dict)
+        and kept.keys() - {"payload"} == {"priority", "priority_metadata", "extra"}
+        and type(kept["priority"]) is int
+        and 0 <= kept["priority"] <= 3
+    )
 
 
 def _json_or_none(value: Any) -> str | None:

@@ -1,5 +1,7 @@
 // The HTTP API: tokens, entity tags, and problems in words.
 
+import { serverSays } from "./format.js";
+
 const KEPT = 60; // answers kept for If-None-Match
 const LARGEST_KEPT = 200_000; // characters of one that is kept
 const ALL_KEPT = 1_500_000; // characters of all that are kept
@@ -26,6 +28,7 @@ export class Api {
     this.kept = new Map(); // url -> {etag, value, size}, least recently used first
     this.keptSize = 0;
     this.asking = null;
+    this.declined = undefined; // the token for which nobody wanted to give another
     this.whenToken = () => {};
   }
 
@@ -85,8 +88,11 @@ export class Api {
       const used = this.token;
       const known = method === "GET" ? this.kept.get(url.href) : undefined;
       const answer = await this.fetch(method, url, { body, text, signal, known });
+      serverSays(answer.headers.get("Date"));
       if (answer.status !== 401) return this.read(answer, url, { method, text, known });
-      if (!(await this.renew(used))) throw await problem(answer);
+      // Looks come by themselves every few seconds: who has closed the dialog is not asked by them.
+      const asks = method !== "GET" || this.declined !== used;
+      if (!asks || !(await this.renew(used))) throw await problem(answer);
     }
   }
 
@@ -153,6 +159,7 @@ export class Api {
       this.asking = null;
     });
     const token = await this.asking;
+    this.declined = token ? undefined : refused;
     if (!token) return false;
     if (this.token !== token) {
       session("setItem", TOKEN, token);

@@ -54,18 +54,29 @@ export function set(element, props) {
 export function keyed(parent, items, keyOf, make, update) {
   const known = parent.vibeKeyed ?? new Map();
   const next = new Map();
-  let place = parent.firstElementChild;
+  const focused = parent.contains(document.activeElement) ? document.activeElement : null;
   for (const item of items) {
     const key = keyOf(item);
-    if (next.has(key)) continue;
-    const element = known.get(key) ?? make(item);
+    if (!next.has(key)) next.set(key, [item, known.get(key)]);
+  }
+  // First, so that those behind them need not be moved: what is moved loses the focus.
+  for (const [key, element] of known) if (!next.has(key)) element.remove();
+  let place = parent.firstElementChild;
+  for (const [key, [item, there]] of next) {
+    const element = there ?? make(item);
     next.set(key, element);
     update(element, item);
     if (element === place) place = place.nextElementSibling;
     else parent.insertBefore(element, place);
   }
-  for (const [key, element] of known) if (!next.has(key)) element.remove();
   parent.vibeKeyed = next;
+  if (focused && document.activeElement !== focused) refocus(focused);
+}
+
+/** Who went through a list with the keyboard goes on from it, not from the top of the page. */
+function refocus(element) {
+  const place = element.isConnected ? element : document.getElementById("main");
+  if (!document.querySelector("dialog[open]")) place.focus({ preventScroll: true });
 }
 
 /** A link of ours: only within this page. */

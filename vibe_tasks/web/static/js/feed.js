@@ -3,6 +3,7 @@
 // somebody unfolds it. So a day of chatter costs no more memory than an hour.
 
 import { Buckets, OVERFLOWS } from "./buckets.js";
+import { now } from "./format.js";
 
 const LARGEST = 4000; // characters of a payload's JSON that are kept
 const LINE = 300; // characters of a summary that are kept
@@ -35,7 +36,7 @@ export class Feed {
     });
     setInterval(() => {
       const before = this.buckets.expired;
-      this.buckets.expire(Date.now() / 1000);
+      this.buckets.expire(now());
       if (this.buckets.expired !== before) this.changed();
     }, EXPIRY);
   }

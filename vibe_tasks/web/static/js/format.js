@@ -1,5 +1,19 @@
 // Figures as people read them. Times are seconds, moments are seconds since 1970.
 
+const APART = 2; // seconds; less is the way that answers take
+let ahead = 0; // seconds by which the server's clock is ahead of this browser's
+
+/** Now, in seconds since 1970 by the server's clock: ages are counted from moments of its own. */
+export function now() {
+  return Date.now() / 1000 + ahead;
+}
+
+/** The server has said what time it is, as its answers do. */
+export function serverSays(date) {
+  const apart = Date.parse(date) / 1000 + 0.5 - Date.now() / 1000;
+  if (Number.isFinite(apart)) ahead = Math.abs(apart) > APART ? apart : 0;
+}
+
 const NUMBER = new Intl.NumberFormat("en", { maximumFractionDigits: 1 });
 const COMPACT = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
 
@@ -31,9 +45,9 @@ export function span(seconds) {
 }
 
 /** "3 min ago"; the future is "in 3 min". */
-export function ago(at, now = Date.now() / 1000) {
+export function ago(at) {
   if (at === null || at === undefined) return "–";
-  const seconds = now - at;
+  const seconds = now() - at;
   if (seconds < -1) return `in ${short(-seconds)}`;
   return seconds < 1 ? "now" : `${short(seconds)} ago`;
 }

@@ -84,9 +84,10 @@ export function changeCard(context, path) {
       put(body, skeleton(4));
       try {
         const found = await context.api.get(`${path}/diff`, {}, { signal: context.signal });
-        put(body, h("p", { class: "hint mono break" }, `${found.base || "nothing"} … ${found.commit}`), diffView(found.diff, found));
+        if (shown === commit) put(body, h("p", { class: "hint mono break" }, `${found.base || "nothing"} … ${found.commit}`), diffView(found.diff, found));
       } catch (problem) {
-        if (problem.name === "AbortError") return;
+        if (problem.name === "AbortError" || shown !== commit) return;
+        if (!problem.status || problem.status >= 500) shown = null; // the next look may have it
         put(body, h("p", { class: "hint" }, `The change cannot be shown: ${problem.message}`));
       }
     },
@@ -105,9 +106,12 @@ export function routingCard(context, path) {
       if (stamp === shown) return;
       shown = stamp;
       try {
-        showRouting(body, await context.api.get(`${path}/explanation`, {}, { signal: context.signal }));
+        const found = await context.api.get(`${path}/explanation`, {}, { signal: context.signal });
+        if (shown === stamp) showRouting(body, found);
       } catch (problem) {
-        if (problem.name !== "AbortError") put(body, h("p", { class: "hint" }, `It cannot be told: ${problem.message}`));
+        if (problem.name === "AbortError" || shown !== stamp) return;
+        if (!problem.status || problem.status >= 500) shown = "";
+        put(body, h("p", { class: "hint" }, `It cannot be told: ${problem.message}`));
       }
     },
   };

@@ -26,7 +26,8 @@ export class Keys {
   }
 
   press(event) {
-    if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || typing(event.target)) return;
+    if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
+    if (typing(event.target) || (event.key === " " && pressed(event.target))) return;
     if (document.querySelector("dialog[open]")) return;
     if (this.waiting && performance.now() - this.waiting < PATIENCE) {
       const place = this.places.find(({ key }) => key === event.key);
@@ -64,4 +65,9 @@ function typing(target) {
   return target instanceof Element &&
     target.closest("input, textarea, select, [contenteditable]") !== null &&
     !["checkbox", "radio", "button"].includes(target.type);
+}
+
+/** What the space bar presses, opens or ticks: it is no key of the page there. */
+function pressed(target) {
+  return target instanceof Element && target.closest("button, a, summary, input, [role=option], [role=listbox]") !== null;
 }

@@ -96,7 +96,8 @@ function go(path, id, query) {
 function contextOf(found, controller) {
   const { signal } = controller;
   const context = {
-    params: found.params, query: found.query, signal, api, stream, feed, go, ask, toast, announce,
+    params: found.params, query: found.query, signal, api, stream, feed, go, toast, announce,
+    ask: (options) => ask({ ...options, signal }),
     get pulse() {
       return pulse.value;
     },
@@ -109,6 +110,7 @@ function contextOf(found, controller) {
     title: (text) => say(document.querySelector("title"), `${text} · Vibe Tasks`),
     key: (key, label, act) => keys.add(key, label, act),
     requery(values) {
+      if (signal.aborted) return; // a late timer: the address is another page's by now
       const query = new URLSearchParams(found.query);
       for (const [name, value] of Object.entries(values)) {
         if (value === null || value === undefined || value === "") query.delete(name);
@@ -137,6 +139,7 @@ async function enter() {
   if (shown && shown.hash === location.hash) return;
   const moved = shown !== null;
   leave();
+  api.declined = undefined; // who has moved on may want to give a token now
   const found = route(location.hash || "#/");
   const controller = new AbortController();
   const mine = { hash: location.hash, controller, stop: null };
@@ -266,7 +269,12 @@ function begin() {
   const always = { signal: new AbortController().signal, stream };
   live(always, {
     load: (signal) => api.get("status", {}, { signal }),
-    show: beat,
+    show(status) {
+      stream.alive();
+      beat(status);
+    },
+    // A network that is gone closes no connection: the stream would look live for ever.
+    fail: (problem) => problem.status === 0 && stream.state === "live" && stream.restart(),
     seconds: 10,
     wakes: (event) => WAKES_PULSE.test(event.hook_event_type),
   });

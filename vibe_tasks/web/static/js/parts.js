@@ -78,8 +78,17 @@ export function failure(problem, again) {
     icon("warn"),
     h("div", {}, h("p", { class: "empty-title" }, problem.title || "This could not be loaded"),
       h("p", {}, problem.message)),
-    again ? h("button", { type: "button", onclick: again }, "Try again") : null,
+    problem.status === 401 ? h("button", { type: "button", onclick: () => location.reload() }, "Give a token")
+      : again ? h("button", { type: "button", onclick: again }, "Try again") : null,
   );
+}
+
+/** Put a failure where it belongs; one that stands there already is not said again. */
+export function failed(place, problem, again) {
+  if (place.firstElementChild?.vibeProblem === problem.message) return;
+  const element = failure(problem, again);
+  element.vibeProblem = problem.message;
+  put(place, element);
 }
 
 /** Grey bars while the first answer is on its way. */
@@ -106,9 +115,10 @@ export function remeter(element, value, most, { label, kind = "busy" } = {}) {
  * Ask before something is done; resolves to whether it shall be, or to the typed text.
  *
  * @param {{title: string, body?: string|Node, action?: string, danger?: boolean,
- *   input?: {label: string, type?: string, value?: string, required?: boolean}}} options
+ *   input?: {label: string, type?: string, value?: string, required?: boolean},
+ *   signal?: AbortSignal}} options  signal: aborted when nobody needs the answer any more
  */
-export function ask({ title, body, action = "OK", danger = false, input }) {
+export function ask({ title, body, action = "OK", danger = false, input, signal }) {
   const field = input && h("input", {
     id: "ask-field", type: input.type ?? "text", value: input.value ?? "", autocomplete: "off",
     required: input.required, spellcheck: "false",
@@ -130,7 +140,7 @@ export function ask({ title, body, action = "OK", danger = false, input }) {
       ),
     ),
   );
-  return shown(dialog, () => (dialog.returnValue === "yes" ? (field ? field.value : true) : field ? null : false));
+  return shown(dialog, () => (dialog.returnValue === "yes" ? (field ? field.value : true) : field ? null : false), signal);
 }
 
 /** A dialog that only tells something. */
@@ -144,16 +154,21 @@ export function tell(title, body) {
   return shown(dialog, () => true);
 }
 
-function shown(dialog, result) {
+function shown(dialog, result, signal) {
   document.body.append(dialog);
   return new Promise((resolve) => {
+    const close = () => dialog.close("no");
+    let pressed = null; // a text that is marked until beside the dialog does not close it
     dialog.addEventListener("close", () => {
+      signal?.removeEventListener("abort", close);
       dialog.remove();
       resolve(result());
     });
+    dialog.addEventListener("pointerdown", (event) => { pressed = event.target; });
     dialog.addEventListener("click", (event) => {
-      if (event.target === dialog) dialog.close("no"); // beside it
+      if (event.target === dialog && pressed === dialog) close();
     });
+    signal?.addEventListener("abort", close);
     dialog.showModal();
   });
 }

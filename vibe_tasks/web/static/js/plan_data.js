@@ -1,27 +1,29 @@
 // A plan as its page shows it, from what the API tells.
 
-const PAUSE = 15_000; // milliseconds between two looks at budgets of a plan that runs
+const PAUSE = 15_000; // milliseconds between two looks at budgets and branch of a plan that runs
 
-/** Loads one plan; budgets less often than the rest, for they are dear to count. */
+/** Loads one plan; budgets and where its branch stands less often than the rest: they are dear. */
 export class PlanData {
   constructor(api, id) {
     this.api = api;
     this.path = `plans/${encodeURIComponent(id)}`;
     this.budgets = [];
+    this.commit = null;
     this.looked = -Infinity;
   }
 
   async load(signal, woken = false) {
     const due = woken || performance.now() - this.looked > PAUSE;
     const [plan, budget] = await Promise.all([
-      this.api.get(this.path, {}, { signal }),
+      this.api.get(this.path, { branch: due ? null : "false" }, { signal }),
       due ? this.api.get(`${this.path}/budget`, {}, { signal }).catch(notWithout) : null,
     ]);
-    if (budget) {
-      this.budgets = budget.budgets;
+    if (due) {
+      this.commit = plan.commit;
+      this.budgets = budget?.budgets ?? this.budgets;
       this.looked = performance.now();
     }
-    return planOf(plan, this.budgets);
+    return { ...planOf(plan, this.budgets), commit: this.commit };
   }
 }
 

@@ -4,6 +4,8 @@
 
 const FIRST_PAUSE = 0.5; // seconds before the first new attempt; doubled up to the longest
 const LONGEST_PAUSE = 15;
+const STEADY = 10_000; // milliseconds: who was live for less has not come back yet
+const AWAY = 3600_000; // milliseconds: after so long a tab begins anew, for it keeps but the newest
 const PRIORITIES = {
   UserPromptSubmit: 1, Notification: 1, Stop: 1, SubagentStop: 1,
 };
@@ -31,6 +33,8 @@ export class Stream {
     this.seenLive = false;
     this.attempts = 0;
     this.retryAt = 0;
+    this.liveAt = 0; // when it became so, on the page's own clock
+    this.aliveAt = Date.now();
     this.socket = null;
     this.timer = null;
     this.ended = false;
@@ -67,6 +71,11 @@ export class Stream {
     this.socket?.close();
   }
 
+  /** Somebody heard of the server just now. */
+  alive() {
+    if (this.state === "live") this.aliveAt = Date.now();
+  }
+
   /** Begin anew at once, with the token of now. */
   restart() {
     this.attempts = 0;
@@ -91,7 +100,8 @@ export class Stream {
     const url = new URL("stream", document.baseURI);
     url.protocol = url.protocol.replace("http", "ws");
     url.searchParams.set("protocol", "2");
-    if (this.lastId) url.searchParams.set("after", String(this.lastId));
+    const resumes = this.lastId > 0 && Date.now() - this.aliveAt < AWAY;
+    if (resumes) url.searchParams.set("after", String(this.lastId));
     const token = this.token();
     let socket;
     try {
@@ -102,7 +112,7 @@ export class Stream {
     }
     this.socket = socket;
     this.protocol = 1; // until a hello says more
-    this.resumed = this.lastId > 0;
+    this.resumed = resumes;
     this.enter(this.state === "waiting" ? "waiting" : "connecting");
     socket.onmessage = (message) => {
       if (this.socket === socket) this.take(message.data);
@@ -115,6 +125,7 @@ export class Stream {
   pause() {
     this.socket = null;
     if (this.ended) return;
+    if (this.state === "live" && performance.now() - this.liveAt > STEADY) this.attempts = 0;
     const longest = Math.min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** this.attempts++);
     const seconds = longest * (0.5 + Math.random() / 2); // many pages shall not come back at once
     this.retryAt = Date.now() + seconds * 1000;
@@ -125,6 +136,8 @@ export class Stream {
   enter(state) {
     if (state === this.state) return;
     this.state = state;
+    if (state === "live") this.liveAt = performance.now();
+    this.alive();
     this.tell("state", state);
   }
 
@@ -135,6 +148,8 @@ export class Stream {
     } catch {
       return; // a newer server may say what we do not understand
     }
+    if (!message || typeof message !== "object") return;
+    this.alive();
     if (message.type === "hello") this.greet(message);
     else if (message.type === "initial") this.begin(message);
     else if (message.type === "event" || message.type === "priority_event") this.pass([message.data]);
@@ -151,7 +166,6 @@ export class Stream {
 
   /** A server of protocol 1 goes on nowhere: its first batch is a new beginning. */
   begin(message) {
-    this.attempts = 0;
     const before = this.lastId;
     const events = message.data.map(known);
     // What was missed may follow as single events: only what is in here counts as seen then.

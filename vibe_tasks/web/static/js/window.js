@@ -76,6 +76,7 @@ export class Windowed {
     for (const [id, row] of this.rows) {
       if (wanted.has(id)) continue;
       this.rows.delete(id);
+      row.removeAttribute("id"); // the event may come back in another row
       this.free.push(row);
     }
     for (let n = first; n < last; n++) this.drawRow(this.items[n], n, height);
@@ -94,9 +95,9 @@ export class Windowed {
       this.rows.set(item.id, row);
     }
     this.options.update(row, item);
-    if (row.vibePlace !== n) {
-      row.vibePlace = n;
-      row.style.setProperty("transform", `translateY(${n * height}px)`);
+    if (row.vibeTop !== n * height) {
+      row.vibeTop = n * height;
+      row.style.setProperty("transform", `translateY(${row.vibeTop}px)`);
     }
     set(row, { "aria-posinset": n + 1, "aria-setsize": this.items.length });
   }

@@ -4,11 +4,10 @@
 import { diffView } from "../diff.js";
 import { h, keyed, link, put, say, to } from "../dom.js";
 import { count, counted, money } from "../format.js";
-import { badge, card, empty, failure, head, skeleton } from "../parts.js";
+import { badge, card, empty, failed, failure, head, skeleton } from "../parts.js";
 import { jobLink, planName } from "../work.js";
 
 const WAKES = /^(APPROVAL_|DEPLOYED|PLAN_|TASK_|QA_|BUDGET_|ROLLED_|JOB_)/;
-const MOST_PLANS = 20; // running plans whose budgets are looked at
 
 export function page(context) {
   const deploys = deployCard(context);
@@ -27,7 +26,7 @@ export function page(context) {
       budgets.show(found.budgets);
       calm.hidden = found.deploys.length + found.undecided.length + found.budgets.length > 0;
     },
-    fail: (problem) => { waiting.remove(); put(trouble, failure(problem, () => look.refresh())); },
+    fail: (problem) => { waiting.remove(); failed(trouble, problem, () => look.refresh()); },
     seconds: 10,
     wakes: (event) => WAKES.test(event.hook_event_type),
   });
@@ -37,20 +36,16 @@ export function page(context) {
 }
 
 async function loadAll(api, signal) {
-  const [approvals, letters, plans] = await Promise.all([
+  const [approvals, letters, accounts] = await Promise.all([
     api.get("approvals", { limit: 200 }, { signal }),
     api.get("dlq", { limit: 200 }, { signal }),
-    api.get("plans", { limit: 100 }, { signal }),
+    api.get("budgets", { waiting: true, limit: 200 }, { signal }),
   ]);
-  const running = plans.items.filter((plan) => plan.status === "running").slice(0, MOST_PLANS);
-  const accounts = await Promise.all(running.map(async (plan) => ({
-    plan, account: await api.get(`plans/${encodeURIComponent(plan.id)}/budget`, {}, { signal }),
-  })));
   return {
     deploys: approvals.items,
     undecided: letters.items.filter(isUndecided),
-    budgets: accounts.flatMap(({ plan, account }) => (account.waiting.length
-      ? account.budgets.filter((budget) => budget.used_up).map((budget) => ({ plan, budget, waiting: account.waiting })) : [])),
+    budgets: accounts.items.flatMap(({ plan, budgets, waiting }) => budgets.filter((budget) => budget.used_up)
+      .map((budget) => ({ plan: { id: plan, name: planName(plan) }, budget, waiting }))),
   };
 }
 

@@ -2,7 +2,7 @@
 
 import { h, keyed, put, say } from "../dom.js";
 import { counted } from "../format.js";
-import { empty, failure, head, skeleton } from "../parts.js";
+import { empty, failed, head, skeleton } from "../parts.js";
 import { firstLine, jobLink, KINDS, shortId, what, when } from "../work.js";
 
 const PAGE = 200; // at once; a button loads more
@@ -25,7 +25,7 @@ export function page(context) {
       for (const id of state.chosen) if (!known.has(id)) state.chosen.delete(id);
       draw();
     },
-    fail: (problem) => { if (!state.items.length) put(place, failure(problem, () => look.refresh())); },
+    fail: (problem) => { if (!state.items.length) failed(place, problem, () => look.refresh()); },
     seconds: 15,
     wakes: (event) => WAKES.test(event.hook_event_type),
   });

@@ -1,10 +1,10 @@
 // One job: what it is, its attempts and their errors, its history, log, change, and its way to a worker.
 
 import { h, keyed, link, put, say, to } from "../dom.js";
-import { span } from "../format.js";
+import { now, span } from "../format.js";
 import { attemptsOf } from "../history.js";
 import { changeCard, logCard, routingCard } from "../job_cards.js";
-import { badge, card, failure, rebadge, skeleton } from "../parts.js";
+import { badge, card, failed, rebadge, skeleton } from "../parts.js";
 import { timeline } from "../timeline.js";
 import { harmless } from "../diff.js";
 import { jobLink, mayCancel, mayRetry, priorityWord, what, when } from "../work.js";
@@ -32,7 +32,7 @@ export function page(context) {
       context.title(what(job));
       parts.show(job);
     },
-    fail: (problem) => { if (!state.job) put(place, failure(problem, () => look.refresh())); },
+    fail: (problem) => { if (!state.job) failed(place, problem, () => look.refresh()); },
     seconds: 2,
     wakes(event) {
       const job = state.job;
@@ -85,12 +85,13 @@ function makeParts(context, path) {
       retryButton.hidden = !mayRetry(job);
       cancelButton.hidden = !mayCancel(job);
       error.hidden = !job.error;
-      put(error, job.error ? [h("strong", {}, job.status === "completed" ? "It said" : "Error"), h("pre", { class: "break" }, harmless(job.error))] : null);
+      if (error.vibeText !== job.error) put(error, job.error ? [h("strong", {}, job.status === "completed" ? "It said" : "Error"), h("pre", { class: "break" }, harmless(job.error))] : null);
+      error.vibeText = job.error; // made anew every two seconds, nobody could mark and copy it
       showFacts(facts, job);
       const found = attemptsOf(job.history ?? []);
       noAttempts.hidden = found.length > 0;
       keyed(attempts, [...found].reverse(), (each) => `${each.number} ${each.from}`, attemptRow, updateAttempt);
-      bars.show(job.history ?? [], Date.now() / 1000);
+      bars.show(job.history ?? [], now());
       reviewsCard.hidden = !job.reviews?.length;
       keyed(reviews, job.reviews ?? [], (seat) => seat.seat, () => h("li", {}), showReview);
       log.show(job);
@@ -116,7 +117,12 @@ function showFacts(place, job) {
     ["Changed", when(job.status_updated_at)],
     ["Trace", job.trace && h("span", { class: "mono" }, String(job.trace).split("-")[1] ?? job.trace)],
   ];
-  put(place, facts.filter(([, value]) => value).map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", { class: "break" }, value))));
+  keyed(place, facts.filter(([, value]) => value), ([name]) => name,
+    ([name]) => h("div", {}, h("dt", {}, name), h("dd", { class: "break" })),
+    (element, [, value]) => {
+      const there = element.lastElementChild;
+      if (there.textContent !== (value.textContent ?? String(value))) put(there, value);
+    });
 }
 
 const OUTCOMES = { again: ["pending", "not done, tried again"], "put off": ["blocked", "put off"] };
@@ -131,7 +137,7 @@ function updateAttempt(element, attempt) {
   say(name, `Attempt ${attempt.number}`);
   const [status, word] = OUTCOMES[attempt.outcome] ?? [attempt.outcome, null];
   rebadge(state, attempt.outcome === "again" ? "failed" : status, word);
-  const took = span((attempt.to ?? Date.now() / 1000) - attempt.from);
+  const took = span((attempt.to ?? now()) - attempt.from);
   say(words, [attempt.to ? `took ${took}` : `for ${took}`, attempt.worker && `on ${attempt.worker}`].filter(Boolean).join(" "));
   error.hidden = !attempt.error;
   if (error.dataset.text !== String(attempt.error)) {
@@ -141,6 +147,9 @@ function updateAttempt(element, attempt) {
 }
 
 function showReview(element, seat) {
+  const stamp = `${seat.agent} ${seat.verdict} ${seat.why} ${seat.job_id}`;
+  if (element.vibeStamp === stamp) return;
+  element.vibeStamp = stamp;
   put(element, h("span", {}, `${seat.seat}. ${seat.agent}`), badge(VERDICTS[seat.verdict] ?? "waiting", seat.verdict ?? seat.why), jobLink(seat.job_id, "its job"));
 }
 

@@ -1,7 +1,7 @@
 // The ledger's jobs, newest first: filtered, and page by page.
 
 import { h, keyed, put, say, set } from "../dom.js";
-import { badge, empty, failure, head, rebadge, skeleton } from "../parts.js";
+import { badge, empty, failed, head, rebadge, skeleton } from "../parts.js";
 import { firstLine, jobLink, KINDS, shortId, STATUSES, what, when } from "../work.js";
 
 const PAGE = 50;
@@ -15,8 +15,10 @@ export function page(context) {
     h("thead", {}, h("tr", {}, ["What", "Status", "Job", "Lane", "Attempt", "Changed", "Error"].map((name) => h("th", { scope: "col", class: name === "Attempt" ? "number" : null }, name)))), body);
   const place = h("div", {}, skeleton(8));
   const turn = pager((step) => {
+    if (step > 0 && !state.next) return; // pressed twice before the answer came
     if (step > 0) state.cursors.push(state.next);
     else state.cursors.pop();
+    state.next = null;
     look.refresh();
     context.announce(`Page ${state.cursors.length + 1}`);
   });
@@ -33,13 +35,14 @@ export function page(context) {
       if (!table.isConnected) put(place, table);
       keyed(body, items, (job) => job.id, row, update);
     },
-    fail: (problem) => put(place, failure(problem, () => look.refresh())),
+    fail: (problem) => failed(place, problem, () => look.refresh()),
     seconds: 5,
     wakes: () => state.cursors.length === 0,
   });
   const form = filters(state.asked, (values) => {
     state.asked = values;
     state.cursors = [];
+    state.next = null; // that of another listing
     context.requery(values);
     look.refresh();
   });

@@ -5,7 +5,7 @@ import { h, keyed, link, put, say, to } from "../dom.js";
 import { ago, bytes, count, counted, cut, percent, span } from "../format.js";
 import { icon } from "../icons.js";
 import { perFrame } from "../live.js";
-import { LEVELS, badge, card, empty, failure, head, rebadge, skeleton } from "../parts.js";
+import { badge, card, empty, failed, head, LEVELS, rebadge, skeleton } from "../parts.js";
 import { lanesCard } from "./overview_lanes.js";
 import { needsCard } from "./overview_needs.js";
 import { plansCard } from "./overview_plans.js";
@@ -42,7 +42,7 @@ export function page(context) {
   context.live({
     load: (signal) => context.api.get("status", {}, { signal }),
     show: () => put(trouble),
-    fail: (problem) => put(trouble, failure(problem)),
+    fail: (problem) => failed(trouble, problem),
     seconds: 60,
   });
   return { element, stop: () => series.stop() };
@@ -98,7 +98,7 @@ function seriesCard(context) {
       const failed = sum(found.points, "failed");
       say(sums, `${counted(done, "job")} completed, ${count(failed)} failed (${percent(failed, done + failed)})`);
     },
-    fail: (problem) => put(trouble, failure(problem, () => looks.refresh())),
+    fail: (problem) => failed(trouble, problem, () => looks.refresh()),
     seconds: 15,
     wakes: (event) => WAKES.test(event.hook_event_type),
   });

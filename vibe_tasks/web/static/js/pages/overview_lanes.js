@@ -2,7 +2,7 @@
 
 import { h, keyed, link, put, say, set, to } from "../dom.js";
 import { count, span } from "../format.js";
-import { badge, card, empty, failure, rebadge, remeter, meter, skeleton } from "../parts.js";
+import { badge, card, empty, failed, meter, rebadge, remeter, skeleton } from "../parts.js";
 
 const WAKES = /^(JOB_|TASK_|PLAN_|FILE_|QA_|DEPLOYED|SCALED)/;
 const HEADS = [["Lane", ""], ["State", ""], ["Running", "number"], ["Ready", "number"], ["Held", "number"], ["Oldest due", "number"], ["Load", ""], ["", ""]];
@@ -30,7 +30,7 @@ export function lanesCard(context) {
       lanes = items;
       show();
     },
-    fail: (problem) => put(rest, failure(problem, () => looks.refresh())),
+    fail: (problem) => failed(rest, problem, () => looks.refresh()),
     seconds: 5,
     wakes: (event) => WAKES.test(event.hook_event_type),
   });

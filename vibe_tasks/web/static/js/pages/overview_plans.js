@@ -3,7 +3,7 @@
 
 import { h, keyed, link, put, say, to } from "../dom.js";
 import { ago, count, counted, money } from "../format.js";
-import { badge, card, empty, failure, meter, rebadge, remeter, skeleton } from "../parts.js";
+import { badge, card, empty, failed, meter, rebadge, remeter, skeleton } from "../parts.js";
 
 const SHOWN = 6;
 const WAKES = /^(JOB_|TASK_|PLAN_|DEPLOYED|FILE_|QA_|BUDGET_|ROLLED_)/;
@@ -14,12 +14,14 @@ export function plansCard(context, tellWaiting) {
   const rest = h("div", {}, skeleton(4));
   const cost = h("p", { class: "muted small plans-cost" });
   const element = card("Plans and cost", { aside: link("/plans", {}, "All plans") }, list, rest, cost);
-  const ended = new Map(); // id -> what a plan used that will use no more
   const looks = context.live({
     async load(signal) {
-      const { items } = await context.api.get("plans", { limit: SHOWN }, { signal });
-      const used = await Promise.all(items.map((plan) => usage(context, plan, ended, signal)));
-      return items.map((plan, n) => ({ ...plan, account: used[n] }));
+      const [{ items }, accounts] = await Promise.all([
+        context.api.get("plans", { limit: SHOWN }, { signal }),
+        context.api.get("budgets", { limit: SHOWN }, { signal }),
+      ]);
+      const used = new Map(accounts.items.map((account) => [account.plan, account]));
+      return items.map((plan) => ({ ...plan, account: used.get(plan.id) ?? null }));
     },
     show(plans) {
       put(rest, plans.length ? null : empty("No plan yet", "vibe submit PLAN brings one in.", "plans"));
@@ -30,23 +32,11 @@ export function plansCard(context, tellWaiting) {
       tellWaiting(plans.filter(({ account }) => account?.waiting.length).map(({ id, account }) =>
         ({ plan: id, jobs: account.waiting.length, why: account.waiting[0].why })));
     },
-    fail: (problem) => put(rest, failure(problem, () => looks.refresh())),
+    fail: (problem) => failed(rest, problem, () => looks.refresh()),
     seconds: 15,
     wakes: (event) => WAKES.test(event.hook_event_type),
   });
   return { element };
-}
-
-async function usage(context, plan, ended, signal) {
-  if (ended.has(plan.id)) return ended.get(plan.id);
-  try {
-    const found = await context.api.get(`plans/${encodeURIComponent(plan.id)}/budget`, {}, { signal });
-    if (plan.status !== "running") ended.set(plan.id, found);
-    return found;
-  } catch (problem) {
-    if (problem.name === "AbortError") throw problem;
-    return null; // the plan is shown without
-  }
 }
 
 function planRow(plan) {

@@ -2,8 +2,8 @@
 
 import { h, keyed, link, put, say } from "../dom.js";
 import { longestChain } from "../graph.js";
-import { count, counted, money, moment, span } from "../format.js";
-import { badge, empty, failure, LEVELS, meter, rebadge, remeter, skeleton } from "../parts.js";
+import { count, counted, money, moment, now, span } from "../format.js";
+import { badge, empty, failed, failure, LEVELS, meter, rebadge, remeter, skeleton } from "../parts.js";
 import { planBoard } from "../plan_board.js";
 import { planGraph } from "../plan_graph.js";
 import { mayStillChange, PlanData } from "../plan_data.js";
@@ -40,7 +40,7 @@ export function page(context) {
       choose(state.view);
     },
     fail(problem) {
-      if (!state.plan) put(place, failure(problem, () => look.refresh()));
+      if (!state.plan) failed(place, problem, () => look.refresh());
     },
     seconds: 3,
     wakes(event) {
@@ -132,7 +132,7 @@ function planHead() {
     show(plan) {
       say(title, plan.name);
       rebadge(state, plan.status);
-      say(line, [plan.branch, plan.commit && `at ${plan.commit.slice(0, 12)}`, plan.status === "running" ? `for ${span(Date.now() / 1000 - plan.created_at)}` : `took ${span(plan.seconds)}`].filter(Boolean).join(" · "));
+      say(line, [plan.branch, plan.commit && `at ${plan.commit.slice(0, 12)}`, plan.status === "running" ? `for ${span(now() - plan.created_at)}` : `took ${span(plan.seconds)}`].filter(Boolean).join(" · "));
       keyed(waits, plan.waits.map((text) => ({ text })), (each) => each.text, () => h("li", {}), (element, each) => say(element, each.text));
       waits.hidden = plan.waits.length === 0;
       cancel.hidden = plan.status !== "running";
@@ -205,14 +205,18 @@ async function showEvents(context, id, parts) {
     const fresh = more.filter((event) => event.session_id === id);
     if (fresh.length) add(fresh);
   });
-  context.signal.addEventListener("abort", end);
-  try {
-    const asked = { session_id: id, limit: MOST_EVENTS };
-    const found = await context.api.get("../../events/recent", asked, { signal: context.signal });
-    add(Array.isArray(found) ? found : found.items);
-  } catch (problem) {
-    if (problem.name !== "AbortError") put(parts.events, h("li", {}, failure(problem)));
-  }
+  const fill = async () => {
+    try {
+      const asked = { session_id: id, limit: MOST_EVENTS };
+      const found = await context.api.get("../../events/recent", asked, { signal: context.signal });
+      add(Array.isArray(found) ? found : found.items);
+    } catch (problem) {
+      if (problem.name !== "AbortError" && !events.length) put(parts.events, h("li", {}, failure(problem)));
+    }
+  };
+  const endGap = context.stream.on("gap", fill); // what the stream could not go on from
+  context.signal.addEventListener("abort", () => { end(); endGap(); });
+  await fill();
 }
 
 function eventRow(event) {

@@ -2,7 +2,7 @@
 
 import { h, keyed, link, put, say, to } from "../dom.js";
 import { span } from "../format.js";
-import { badge, empty, failure, head, rebadge, skeleton } from "../parts.js";
+import { badge, empty, failed, head, rebadge, skeleton } from "../parts.js";
 import { progress, reprogress } from "../progress.js";
 import { when } from "../work.js";
 
@@ -26,7 +26,7 @@ export function page(context) {
       if (!table.isConnected) put(place, table, more);
       keyed(body, items, (plan) => plan.id, row, update);
     },
-    fail: (problem) => { if (!table.isConnected) put(place, failure(problem, () => look.refresh())); },
+    fail: (problem) => { if (!table.isConnected) failed(place, problem, () => look.refresh()); },
     seconds: 10,
     wakes: (event) => WAKES.test(event.hook_event_type),
   });

@@ -1,9 +1,9 @@
 // Workers: who is there, what each has in hand; and why lanes were given more or fewer of them.
 
 import { h, keyed, put, say, set } from "../dom.js";
-import { ago, count, counted, moment, span } from "../format.js";
+import { ago, count, counted, moment, now, span } from "../format.js";
 import { icon, reshape } from "../icons.js";
-import { badge, card, empty, failure, head, rebadge, skeleton } from "../parts.js";
+import { badge, card, empty, failed, head, rebadge, skeleton } from "../parts.js";
 
 const SLOTS_DRAWN = 16; // beyond that a number says it better
 const ORDER = ["lost", "draining", "starting", "online", "offline"];
@@ -37,7 +37,7 @@ function workersPart(context) {
       last = found;
       show(found);
     },
-    fail: (problem) => put(rest, failure(problem, () => looks.refresh())),
+    fail: (problem) => failed(rest, problem, () => looks.refresh()),
     seconds: 5,
     wakes: (event) => /^(JOB_|FILE_|QA_|SCALED|DEPLOYED)/.test(event.hook_event_type),
   });
@@ -94,8 +94,8 @@ function updateWorker(element, worker) {
     ([key, label]) => h("span", { class: key.startsWith("lane ") ? "chip lane" : "chip", title: key }, label), () => {});
   const parts = [
     worker.tier, worker.host, worker.version && `version ${worker.version}`,
-    worker.started_at && worker.status !== "offline" && `up ${span(Date.now() / 1000 - worker.started_at)}`,
-    `seen ${ago(Date.now() / 1000 - worker.age)}`,
+    worker.started_at && worker.status !== "offline" && `up ${span(now() - worker.started_at)}`,
+    `seen ${ago(now() - worker.age)}`,
   ];
   say(facts, parts.filter(Boolean).join(" · "));
   act.firstElementChild.hidden = !["online", "lost", "starting"].includes(worker.status);
@@ -127,7 +127,7 @@ function decisionsPart(context) {
       }
       keyed(list, items, (each) => each.id, decisionRow, updateDecision);
     },
-    fail: (problem) => put(rest, failure(problem, () => looks.refresh())),
+    fail: (problem) => failed(rest, problem, () => looks.refresh()),
     seconds: 15,
     wakes: (event) => event.hook_event_type === "SCALED",
   });

@@ -11,13 +11,13 @@ import multiprocessing
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from multiprocessing.synchronize import Event as Signal
 from pathlib import Path
 from typing import Any
 
 from claims import connect, submitted
-from report import milliseconds, percentile, show
+from report import begin, milliseconds, percentile, told
 from servers import DATABASES, folder, ledger_url
 from sqlalchemy import Connection, text
 
@@ -28,6 +28,8 @@ from vibe_tasks.store.event_rules import EventRules
 from vibe_tasks.store.events import take_in
 from vibe_tasks.web.intake import Intake
 
+INDEXES = ("idx_events_session", "idx_events_source", "idx_events_priority",
+           "idx_events_session_priority", "idx_events_type_priority")  # fmt: skip
 SESSIONS = 200
 RATE = 2_000
 VIEW: dict[str, Any] = {"limit": 300, "priority_limit": 100, "regular_limit": 200}
@@ -40,7 +42,7 @@ PAYLOAD = (
     + '"},"cwd":"/srv/app"}'
 )
 READING = (
-    "{events} events of {sessions} sessions and {types} types, nineteen of twenty of two types, "
+    "Of {sessions} sessions and {types} types, nineteen of twenty of two types, "
     "the others alike; one in thirty has priority. The newest 100 of priority and 200 regular, "
     "payloads of 250 bytes decoded too: of all, of a session, of a type (each type as often). "
     "{samples} reads each, p50 / p95 / p99. Then without the index: what it saves is of the mean "
@@ -68,7 +70,7 @@ FROM numbers
 
 
 def fill(database: Database, events: int) -> None:
-    """Bring in so many events."""
+    """Bring in so many events, the indexes last: so it takes seconds instead of minutes."""
     rare = " ".join(f"WHEN {n} THEN '{name}'" for n, name in enumerate(RARE))
     levels = " ".join(f"WHEN {n} THEN {level}" for n, level in enumerate((1, 1, 1, 1, 2, 3)))
     statement = FILL.format(
@@ -76,8 +78,11 @@ def fill(database: Database, events: int) -> None:
     )
     if not database.is_sqlite:
         statement = statement.replace("'" + PAYLOAD + "'", "CAST('" + PAYLOAD + "' AS json)")
-    with database.begin() as connection:
-        run_plain(connection, statement)
+    with ExitStack() as bare:
+        for index in INDEXES:
+            bare.enter_context(without(database, index))
+        with database.begin() as connection:
+            run_plain(connection, statement)
     with database.read() as connection:
         # As the server's own upkeep would soon do.
         run_plain(connection, "ANALYZE" if database.is_sqlite else "VACUUM ANALYZE events")
@@ -127,19 +132,24 @@ def without(database: Database, index: str) -> Iterator[None]:
         connection.execute(text(made))
 
 
-def reading(name: str, url: str, events: int, samples: int) -> list[list[str]]:
-    """The table of one ledger."""
+def reading(name: str, url: str, events: int, samples: int) -> None:
+    """Fill one ledger, and tell each read of it."""
     database = connect(url)
+    start = time.perf_counter()
     fill(database, events)
-    table = []
+    begin(
+        f"{events:,} events, {name}",
+        READING.format(sessions=SESSIONS, types=len(COMMON + RARE), samples=samples)
+        + f" Brought in within {time.perf_counter() - start:.0f} s, indexes included.",
+        ["ledger", "read", "ms", "ms without the index", "saved"],
+    )
     for what, (index, read) in reads().items():
         with_index = timed(database, read, samples)
         with without(database, index):
             bare = timed(database, read, max(12, samples // 20))
         saved = 1 - statistics.mean(with_index) / statistics.mean(bare)
-        table.append([name, what, milliseconds(with_index), milliseconds(bare), f"{saved:.0%}"])
+        told([name, what, milliseconds(with_index), milliseconds(bare), f"{saved:.0%}"])
     database.close()
-    return table
 
 
 def event(number: int) -> NewEvent:
@@ -201,8 +211,13 @@ def flooded(database: Database, url: str, count: int) -> tuple[list[float], floa
     return seconds, taken.value
 
 
-def claiming(name: str, url: str, rounds: int, count: int) -> list[list[str]]:
-    """The table of one ledger."""
+def claiming(name: str, url: str, rounds: int, count: int) -> None:
+    """Tell of claims of one ledger."""
+    begin(
+        f"Claims while events come in, {name}",
+        CLAIMING.format(claims=count, rounds=rounds, rate=RATE),
+        ["ledger", "meanwhile", "mean ms", "p50", "p95", "events/s", "ratios"],
+    )
     database = connect(url)
     claim_seconds(database, url, 20)
     quiet: list[list[float]] = []
@@ -215,14 +230,13 @@ def claiming(name: str, url: str, rounds: int, count: int) -> list[list[str]]:
         rates.append(rate)
     database.close()
     ratios = [after / before for before, after in zip(_figures(quiet), _figures(busy), strict=True)]
-    return [
-        [name, what, *(f"{1000 * value:.2f}" for value in _figures(side)), of_events, ratio]
-        for what, side, of_events, ratio in (
-            ("nothing else", quiet, "0", "-"),
-            ("events", busy, f"{statistics.median(rates):.0f}",
-             " / ".join(f"{each:.2f}" for each in ratios)),
-        )
-    ]  # fmt: skip
+    for what, side, of_events, ratio in (
+        ("nothing else", quiet, "0", "-"),
+        ("events", busy, f"{statistics.median(rates):.0f}",
+         " / ".join(f"{each:.2f}" for each in ratios)),
+    ):  # fmt: skip
+        figures = [f"{1000 * value:.2f}" for value in _figures(side)]
+        told([name, what, *figures, of_events, ratio])
 
 
 def _figures(rounds: Sequence[Sequence[float]]) -> list[float]:
@@ -238,26 +252,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a few events, to see that it works")
     parser.add_argument("--database", choices=DATABASES, help="only this one")
-    parser.add_argument("--events", type=int, help="events in the ledger")
+    parser.add_argument("--events", type=int, nargs="+", help="events in the ledgers")
+    parser.add_argument("--claims", type=int, help="claims in a round; 0: only reading")
     chosen = parser.parse_args()
-    events = chosen.events or (2_000 if chosen.quick else 1_000_000)
+    sizes = chosen.events or [2_000 if chosen.quick else 1_000_000]
     samples, rounds, claims = (5, 1, 20) if chosen.quick else (400, 5, 2_000)
-    read: list[list[str]] = []
-    claimed: list[list[str]] = []
+    claims = claims if chosen.claims is None else chosen.claims
     for database in [chosen.database] if chosen.database else DATABASES:
-        with folder() as place, ledger_url(database, Path(place)) as url:
-            read += reading(database, url, events, samples)
-            claimed += claiming(database, url, rounds, claims)
-    show(
-        "Events", READING.format(
-            events=f"{events:,}", sessions=SESSIONS, types=len(COMMON + RARE), samples=samples
-        ),
-        ["ledger", "read", "ms", "ms without the index", "saved"], read,
-    )  # fmt: skip
-    show(
-        "Claims while events come in", CLAIMING.format(claims=claims, rounds=rounds, rate=RATE),
-        ["ledger", "meanwhile", "mean ms", "p50", "p95", "events/s", "ratios"], claimed,
-    )  # fmt: skip
+        for events in sizes:
+            with folder() as place, ledger_url(database, Path(place)) as url:
+                reading(database, url, events, samples)
+                if claims:
+                    claiming(database, url, rounds, claims)
 
 
 if __name__ == "__main__":

@@ -57,8 +57,18 @@ def milliseconds(values: Sequence[float]) -> str:
 
 def show(title: str, method: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table as Markdown."""
-    print(f"\n### {title}\n\n{method}\n\nMachine: {machine()}\n")
-    print(f"| {' | '.join(head)} |\n| {' | '.join('---' for _ in head)} |")
+    begin(title, method, head)
     for row in rows:
-        print(f"| {' | '.join(row)} |")
+        told(row)
     print(flush=True)
+
+
+def begin(title: str, method: str, head: Sequence[str]) -> None:
+    """Print the head of a table whose rows come one by one."""
+    print(f"\n### {title}\n\n{method}\n\nMachine: {machine()}\n")
+    print(f"| {' | '.join(head)} |\n| {' | '.join('---' for _ in head)} |", flush=True)
+
+
+def told(row: Sequence[str]) -> None:
+    """Print a row as soon as it was measured."""
+    print(f"| {' | '.join(row)} |", flush=True)

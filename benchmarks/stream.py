@@ -130,7 +130,7 @@ def connected(url: str, protocol: int, number: int) -> list[Listener]:
 
 
 def listen(
-    url: str, protocol: int, number: int, pipe: Connection, ended: Event, seconds: float
+    url: str, protocol: int, number: int, pipe: Connection, ended: Event, *, seconds: float
 ) -> None:
     """The clients' process: reads until it is told that all was sent and nothing more comes, or
     for so many seconds.
@@ -224,8 +224,9 @@ def measured(database: str, protocol: int, *, clients: int, rate: int, seconds: 
         ours, theirs = _spawn.Pipe()
         ended, most = _spawn.Event(), seconds * 4 + PATIENCE
         listening = _spawn.Process(
-            target=listen, args=(url, protocol, clients, theirs, ended, most), daemon=True
-        )
+            target=listen, args=(url, protocol, clients, theirs, ended),
+            kwargs={"seconds": most}, daemon=True,
+        )  # fmt: skip
         listening.start()
         theirs.close()  # so that its end is noticed
         heard_of(ours, PATIENCE)

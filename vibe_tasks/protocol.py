@@ -35,8 +35,8 @@ _OWN = frozenset({*_REQUIRED, "id", "timestamp", "summary", "chat", "model_name"
                   "priority_metadata"})  # fmt: skip
 """Fields of an event that are ours to give; others are kept as they come."""
 
-_ESCAPE = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])|\d[eE]\+?\d{3}")
-"""Bodies in which something may be that no database takes: NUL, half a character, infinity."""
+_ESCAPE = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
+"""Bodies in which something may be that no database takes: NUL, half a character."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +74,9 @@ def loads(body: bytes) -> Any:
     """
     try:
         # As bytes, json takes halves of characters.
-        value = json.loads(body.decode("utf-8-sig"), parse_constant=_no_constant)
+        value = json.loads(
+            body.decode("utf-8-sig"), parse_constant=_no_constant, parse_float=_finite
+        )
     except RecursionError as error:
         raise ValueError("the body is nested too deeply") from error
     except UnicodeDecodeError as error:
@@ -257,6 +259,12 @@ def _is_nested(value: Any, levels: int) -> bool:
             return False
         level = [part for box in boxes for part in (box.values() if isinstance(box, dict) else box)]
     return any(isinstance(each, list | dict) for each in level)
+
+
+def _finite(digits: str) -> float | None:
+    """The number; None where it is too large: what Python writes for that is no JSON."""
+    value = float(digits)
+    return value if math.isfinite(value) else None
 
 
 def _no_constant(name: str) -> None:

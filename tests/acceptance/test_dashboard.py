@@ -161,6 +161,15 @@ def test_everything_can_be_done_with_the_keyboard(browser: Any, web: Web) -> Non
         visit.picture("dashboard-events")
         keyboard.press("Escape")
         visit.page.locator(".event-detail").wait_for(state="hidden")
+        pause = visit.page.locator("button[aria-pressed]", has_text="Pause")
+        visit.page.locator(".window").focus()
+        keyboard.press("Space")  # opens the row, as Enter does
+        visit.page.locator(".event-detail dl").wait_for()
+        assert pause.get_attribute("aria-pressed") == "false"
+        visit.page.get_by_role("button", name="Close the event").focus()
+        keyboard.press("Space")
+        visit.page.locator(".event-detail").wait_for(state="hidden")
+        assert pause.get_attribute("aria-pressed") == "false"
         keyboard.press("/")
         keyboard.type("g w ?")  # letters in a field are letters
         assert visit.page.locator("#filter-text").input_value() == "g w ?"

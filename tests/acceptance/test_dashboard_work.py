@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from sqlalchemy import insert
 
 from tests.browser import ATTACK, Visit, chromium, visiting
+from tests.dashboard_scripts import CLOCK, FOCUS, LATE, STREAM, TOKENS
 from tests.ledgers import claim, middle, new_job, row, submit
 from tests.plan_jobs import job_of, prepared
 from tests.repositories import new_commit
@@ -301,3 +303,47 @@ def test_a_job_shows_its_attempts_and_its_log_as_it_grows(visit: Visit, web: Web
         jobs.complete_job(connection, "talker", again.attempt, {"summary": "said it all"})
     visit.page.locator(".title-line .badge", has_text="completed").wait_for()
     seen(visit, "said it all")
+
+
+def test_late_answers_breaks_and_wrong_clocks_mislead_nobody(visit: Visit) -> None:
+    """An answer that is older than what somebody has just done is not shown; a list that changes
+    leaves the focus where it was; who closes the question for a token is not asked again by
+    looks that come by themselves; a server that lets a page in and throws it out is asked ever
+    more seldom, and a page that was away for hours begins anew; ages are counted by the server's
+    clock.
+    """
+    page = visit.page
+    assert page.evaluate(LATE) == [["newer"], 2]
+    assert page.evaluate(FOCUS) == ["b3", "b3", "b3", "main"]
+    assert page.evaluate(TOKENS) == [2, [401, 401, 401, 401]]
+    assert page.evaluate(STREAM) == [4, [True, False]]
+    assert page.evaluate(CLOCK) == ["2 min ago"] * 3
+
+
+def test_a_page_that_is_left_takes_its_questions_and_timers_with_it(
+    visit: Visit, web: Web
+) -> None:
+    """A dialog does not stay over the next page, a filter that is still being typed does not
+    change its address, and a text that is marked until beside the dialog closes nothing.
+    """
+    job = "left 50%? 'x' ..#"
+    submit(web.ledger, new_job(id=job, lane="left"))
+    visit.go(f"/jobs/{quote(job, safe='')}")
+    page = visit.page
+    page.get_by_role("button", name="Cancel").click()
+    field = page.get_by_label("Reason")
+    box = field.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + 5, box["y"] + 5)
+    page.mouse.down()
+    page.mouse.move(2, 2)
+    page.mouse.up()
+    assert page.get_by_role("dialog").count() == 1
+    page.evaluate("location.hash = '#/jobs'")
+    page.get_by_role("dialog").wait_for(state="detached")
+    page.get_by_label("Lane").fill("x")
+    page.evaluate("location.hash = '#/plans'")
+    page.get_by_role("heading", level=1, name="Plans").wait_for()
+    page.wait_for_timeout(500)  # longer than a filter waits for the next letter
+    assert page.evaluate("location.hash") == "#/plans"
+    assert row(web.ledger, job)["status"] == "pending"

@@ -231,6 +231,13 @@ def test_rules_are_changed_while_all_runs(
     rules.forget()
     assert (rules.get().regular_limit, rules.get().priorities) == (50, {"Stop": 3})
     assert caplog.text.count("the rule priorities for events is left out") == 2
+    if database.is_sqlite:  # whose columns take anything
+        for odd in ("'not JSON'", "7", "x'00'"):
+            with database.begin() as connection:
+                connection.execute(text(f"UPDATE event_rules SET value = {odd}"))  # noqa: S608
+                record(connection, "ESCALATED", session="p", payload={}, summary="")
+            rules.forget()
+            assert rules.get().priorities == {"Stop": 3}
     with database.begin() as connection:
         for name, value in (
             ("nonsense", 1), ("regular_limit", -1), ("regular_keep", 1.5), ("regular_days", "x"),

@@ -362,6 +362,10 @@ def test_a_person_lets_work_go_on(web: Web, filled: Filled) -> None:
     budget = API + f"plans/{filled.plan}/budget"
     raised = web.client.patch(budget, json={"usd": 9.5, "tokens": None}).json()
     assert raised["budgets"][0]["limit"] == {"usd": 9.5, "tokens": None, "seconds": None}
+    account = next(each for each in get(web, "budgets")["items"] if each["plan"] == filled.plan)
+    assert account["budgets"][0]["limit"]["usd"] == 9.5
+    assert get(web, "budgets?waiting=true")["items"] == []
+    assert get(web, f"plans/{filled.plan}?branch=false")["commit"] is None
     assert web.client.patch(budget, json={}).status_code == 400
     assert web.client.patch(budget, json={"task": "a", "agent": "sh", "usd": 1}).status_code == 400
     waiting = [each for each in get(web, "approvals")["items"] if each["plan_id"] == filled.plan]

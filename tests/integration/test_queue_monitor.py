@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -35,7 +36,7 @@ def test_the_figures_are_counted_and_dated(queue: Any) -> None:
         "2023-11-14 22:13:20 queue: 1 pending, 1 processing, 0 blocked, 0 completed, 1 failed, "
         "0 cancelled; dead letters: 1"
     )
-    assert second == "2023-11-14 22:13:20 lane due: 1 pending, the oldest for 0 s"
+    assert re.fullmatch(r"2023-11-14 22:13:20 lane due: 1 pending, the oldest for \d+ s", second)
 
 
 def test_it_goes_on_until_it_is_stopped(queue: Any) -> None:

@@ -13,7 +13,8 @@ import pytest
 from websockets.http11 import Request, Response
 from websockets.sync.server import ServerConnection, serve
 
-from tests.streams import Hook, hook, write
+from tests.documents import blocks
+from tests.streams import write
 from tests.web import Web, a_server, running_web, served
 from vibe_tasks import BucketLimits, EventStream, Overflow
 from vibe_tasks.errors import AccessError, UnavailableError
@@ -124,7 +125,7 @@ def test_a_restart_of_the_server_loses_and_doubles_nothing(web: Web) -> None:
                 second = write(web.ledger, 2, kind="JOB_DEAD")
                 heard = await next_of(stream, 2)
             await until(lambda: not stream.statistics().connected)
-            third = write(web.ledger, 700) + write(web.ledger, 1, session="two")
+            third = write(web.ledger, 700, kind="PreToolUse") + write(web.ledger, 1, session="two")
             async with server_of(web, port):
                 missed = await next_of(stream, 700)
                 fourth = write(web.ledger, 1, session="three")
@@ -142,7 +143,7 @@ def test_a_restart_of_the_server_loses_and_doubles_nothing(web: Web) -> None:
             )
 
     asyncio.run(scenario())
-    assert [line.split()[0] for line in said] == ["cannot", "connected", "lost", "connected"]
+    assert [line.split()[0] for line in said[:4]] == ["cannot", "connected", "lost", "connected"]
 
 
 def test_a_slow_program_keeps_priority_events(web: Web) -> None:
@@ -153,18 +154,14 @@ def test_a_slow_program_keeps_priority_events(web: Web) -> None:
         kept = BucketLimits(priority=5, regular=7, overflow=Overflow.OLDEST)
         async with EventStream(web.url, token=TOKEN, sessions=["slow"], limits=kept) as stream:
             stream._waiting = Waiting(WaitingLimits(regular=10, priority=5))
-            await until(lambda: stream.statistics().protocol)
             await until(lambda: stream._reading.begun)
-            began = stream.statistics().received
             grave: list[int] = []
-            for _ in range(6):
-                body = {"text": "x" * 300_000}
+            for _ in range(5):
+                body = {"text": "x" * 200_000}
                 grave += await asyncio.to_thread(
                     write, web.ledger, 20, session="slow", payload=body
                 )
                 await asyncio.to_thread(write, web.ledger, 100, session="slow", kind="PreToolUse")
-                stream._waiting._changed.clear()
-            await until(lambda: len(stream._waiting) > 0)
             found: list[StreamEvent] = []
             async with asyncio.timeout(PATIENCE * 2):
                 while not found or found[-1].id < grave[-1]:
@@ -173,7 +170,7 @@ def test_a_slow_program_keeps_priority_events(web: Web) -> None:
             heard = ids(found)
             assert heard == sorted(set(heard))
             assert [each for each in heard if each in set(grave)] == grave
-            assert stream.statistics().received > began
+            assert stream.statistics().reconnects > 0  # for what the server had no room for
             held = stream.buckets.statistics()
             assert (held.priority <= 5, held.regular <= 7) == (True, True)
 
@@ -264,6 +261,15 @@ def test_only_a_refusal_for_good_ends_it() -> None:
         follow(EventStream(url), lambda _: True)
 
 
+def test_the_documented_program_works(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The example of the page, at another address."""
+    (example,) = [each.text for each in blocks("python") if "EventStream(" in each.text]
+    monkeypatch.setenv("VIBE_API_TOKEN", TOKEN)
+    write(web.ledger, 1, session="documented", kind="PLAN_FAILED")
+    assert "http://127.0.0.1:4000" in example
+    exec(example.replace("http://127.0.0.1:4000", web.url), {})  # noqa: S102  a page of ours
+
+
 def test_patience_comes_to_its_end() -> None:
     """Where somebody waits for an answer."""
     with listen("127.0.0.1", 0) as free:
@@ -279,15 +285,11 @@ def test_patience_comes_to_its_end() -> None:
 
 def test_events_wake_who_looks_at_the_ledger_anyway(web: Web) -> None:
     """And nobody is woken where there is no server, or one that does not let us in."""
-    with hook(web.url) as agent:
-        _stored_with_token(agent)
     for stream in (None, EventStream(web.url)):
         with Nudges(stream) as nudges:
             nudges.wait(0.01)
-    with Nudges(EventStream(web.url, token=TOKEN)) as nudges:
+    stream = EventStream(web.url, token=TOKEN, sessions=["nudge"])
+    with Nudges(stream) as nudges:
+        write(web.ledger, 1, session="nudge")
         nudges.wait(PATIENCE)
-
-
-def _stored_with_token(agent: Hook) -> None:
-    status, _ = agent.post({"hook_event_name": "Stop"})
-    assert status == 401
+        assert stream.statistics().received == 1

@@ -21,7 +21,7 @@ from vibe_tasks.store.event_rules import EventRules
 from vibe_tasks.store.event_tables import metric_marks
 from vibe_tasks.store.events import ingest
 from vibe_tasks.store.version import create
-from vibe_tasks.web import stream
+from vibe_tasks.web import opening, stream
 
 
 @pytest.fixture
@@ -69,7 +69,9 @@ def test_a_client_goes_on_where_it_left_off(web: Web, agent: Hook) -> None:
             assert [each["id"] for each in client.events(501)] == [*meanwhile[700:], live]
 
 
-def test_a_client_that_cannot_go_on_is_told_and_begins_anew(web: Web, agent: Hook) -> None:
+def test_a_client_that_cannot_go_on_is_told_and_begins_anew(
+    web: Web, agent: Hook, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Where retention has removed what it missed, and where the ledger is another one."""
     posted = [agent.stored()["id"] for _ in range(3)]
     with web.ledger.begin() as connection:
@@ -85,6 +87,14 @@ def test_a_client_that_cannot_go_on_is_told_and_begins_anew(web: Web, agent: Hoo
         assert [each["id"] for each in initial["data"]] == ([] if resumed else posted)
         assert heard == [posted[2] if resumed else live]
         posted.append(live)
+    # Removed after it was asked whether all is there.
+    monkeypatch.setattr(opening, "_has_all_since", lambda *_: True)
+    with watching(web.url, f"protocol=2&after={posted[0]}") as client:
+        assert [client.next()["resumed"], client.next()["data"]] == [True, []]
+        with pytest.raises(ConnectionClosed) as closed:
+            client.next()
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 1013
 
 
 def test_every_process_sees_all_events(web: Web, agent: Hook) -> None:

@@ -6,8 +6,11 @@ import asyncio
 import json
 import logging
 import os
+import resource
 import socket
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -17,12 +20,16 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 from sqlalchemy import text
 from sqlalchemy.exc import DataError, OperationalError
+from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from tests.processes import until
-from tests.web import Web, running_web
+from tests.web import Web, running_web, served
 from vibe_tasks import errors
 from vibe_tasks.settings import Settings
 from vibe_tasks.store.engine import Database, open_database
@@ -31,7 +38,8 @@ from vibe_tasks.web.answers import SAFE_HEADERS
 from vibe_tasks.web.health import Remembered, broker_state, ledger_state
 from vibe_tasks.web.place import FILE, Place, _is_at, find_server
 from vibe_tasks.web.problems import PROBLEM, add_handlers
-from vibe_tasks.web.server import listen, open_door, url_of
+from vibe_tasks.web.run import OTHER_FILES, allow_connections
+from vibe_tasks.web.server import MOST_CONNECTIONS, listen, open_door, server_of, url_of
 
 
 @pytest.fixture(scope="module")
@@ -281,6 +289,49 @@ def test_it_ends_though_somebody_is_connected(tmp_path: Path) -> None:
             listener.recv(timeout=60)
         assert listener.close_code == 1012  # service restart: come again
         assert idle.recv(1) == b""
+
+
+def test_a_server_ends_whatever_another_one_waits_for() -> None:
+    """Two of one process: the time after which one ends the process is over once it has ended, and
+    goes on while a handler of its own holds it up.
+    """
+    asked, may_go = threading.Event(), threading.Event()
+
+    def wait(_request: Request) -> Response:
+        asked.set()
+        may_go.wait(120)
+        return Response("done")
+
+    app = Starlette(routes=[Route("/", wait)])
+    stuck, other = server_of(app), server_of(app)
+    with ThreadPoolExecutor(1) as pool, served(stuck) as url:
+        try:
+            answer = pool.submit(httpx.get, url, timeout=120)
+            assert asked.wait(60)
+            with served(other):
+                other.end()
+            assert other._last is not None
+            assert other._last.finished.is_set()
+            assert stuck._is_stuck()
+        finally:
+            may_go.set()
+        assert answer.result(120).text == "done"
+
+
+def test_it_may_have_as_many_connections_as_it_serves() -> None:
+    """The usual limit of a process is a quarter of them; a hard limit stays one."""
+    kind = resource.RLIMIT_NOFILE
+    before = resource.getrlimit(kind)
+    try:
+        resource.setrlimit(kind, (1024, before[1]))
+        allow_connections()
+        wanted = MOST_CONNECTIONS + OTHER_FILES
+        assert resource.getrlimit(kind) == (min(wanted, before[1]), before[1])
+        resource.setrlimit(kind, before)
+        allow_connections()
+        assert resource.getrlimit(kind)[0] >= min(wanted, before[0])
+    finally:
+        resource.setrlimit(kind, before)
 
 
 def test_the_log_tells_of_changes_and_refusals_alone(

@@ -20,6 +20,10 @@ VALUES (:source, :session, :kind, :payload, :at)
 
 KINDS = [*DEFAULT_RULES, "QA_PASSED", "PreToolUse", "stop", "é🦀"]
 
+ODD = ("null", '"vibe_tasks.kept"', '["vibe_tasks.kept"]', '{"vibe_tasks.kept": {"extra": 1}}',
+       '{"vibe_tasks.kept": {"extra": 1, "priority": 9, "priority_metadata": 0}}')  # fmt: skip
+"""Payloads that no version of ours wrote."""
+
 
 def stored(database: Database) -> list[dict[str, Any]]:
     with database.read() as connection:
@@ -42,6 +46,8 @@ def test_events_of_before_get_the_priority_of_their_type(database: Database) -> 
          "payload": f'{{"n": {n},  "text": "é🦀\\u0000", "big": {10**30}}}'}
         for n in range(2_500)
     ]  # fmt: skip
+    for number, odd in enumerate(ODD):
+        rows[number]["payload"] = odd
     with database.begin() as connection:
         connection.execute(text(OLD), rows)
     before = payloads(database)

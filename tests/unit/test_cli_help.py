@@ -37,7 +37,7 @@ def test_all_promised_commands_are_there() -> None:
         "plans list, plans show, plans cancel, plans approve, plans budget, "
         "lanes list, lanes pause, lanes resume, lanes limit, cache stats, cache clear, "
         "scale history, scale check, workers list, workers drain, events handlers, "
-        "events forget, events rules, jobs log, "
+        "events forget, events rules, events tail, jobs log, "
         "db upgrade, db downgrade, db check, db archive, config, doctor, "
         "health worker, health beat, health dispatcher, health ledger, health broker"
     )

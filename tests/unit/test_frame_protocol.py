@@ -12,6 +12,7 @@ from uvicorn import Config
 from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.server import ServerState
 
+from tests.wires import Wire
 from vibe_tasks.web.frame_protocol import EXTENSION, FrameProtocol
 from vibe_tasks.web.frames import Batch, Frame, text_frame
 from vibe_tasks.web.stream import Outlet
@@ -20,45 +21,6 @@ HANDSHAKE = (
     b"GET /stream HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n"
 )
-
-
-class Wire(asyncio.Transport):
-    """A connection to a client that reads only what it is told to."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.written = bytearray()
-        self.unread = 0
-        self.state = "open"
-        self.wrote, self.aborted = asyncio.Event(), asyncio.Event()
-
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Keep it."""
-        self.written += data
-        self.wrote.set()
-
-    def get_write_buffer_size(self) -> int:
-        """What the client has not read."""
-        return self.unread
-
-    def is_closing(self) -> bool:
-        """Whether it is to end."""
-        return self.state != "open"
-
-    def close(self) -> None:
-        """End it once all was read."""
-        self.state = "closing" if self.state == "open" else self.state
-
-    def abort(self) -> None:
-        """End it now."""
-        self.state = "aborted"
-        self.aborted.set()
-
-    def pause_reading(self) -> None:
-        """Nothing."""
-
-    def resume_reading(self) -> None:
-        """Nothing."""
 
 
 def on_a_connection(look: Callable[[FrameProtocol, Wire], Any]) -> None:
@@ -133,6 +95,49 @@ def test_pings_are_answered_unless_the_answers_pile_up() -> None:
         assert wire.written == b"\x8a\x00" * 2
 
     on_a_connection(look)
+
+
+def test_empty_parts_of_a_message_are_not_kept() -> None:
+    """They have no bytes, so the bound of a message does not count them; there may be millions."""
+
+    def look(connection: FrameProtocol, _wire: Wire) -> None:
+        connection.data_received(b"\x01\x81\0\0\0\0a" + b"\x00\x80\0\0\0\0" * 5000)
+        assert connection.frames == [b"a"]
+        connection.data_received(b"\x80\x80\0\0\0\0")
+        assert connection.frames == []
+        assert connection.read_paused  # the whole message is there
+
+    on_a_connection(look)
+
+
+@pytest.mark.parametrize(
+    "handshake",
+    [HANDSHAKE.replace(b"GET", b"PUT").replace(b"\r\n\r\n", b"\r\nContent-Length: 2\r\n\r\n"),
+     HANDSHAKE[:-2] + b"X-A: " + b"a" * 9000 + b"\r\n\r\n",
+     HANDSHAKE[:-2] + b"X-A: b\r\n" * 200 + b"\r\n"],
+)  # fmt: skip
+def test_what_is_no_handshake_is_refused(handshake: bytes) -> None:
+    """The library says nothing to such a request: its connection would stay open for ever."""
+
+    async def main() -> None:
+        async def app(*_: Any) -> None:
+            pytest.fail("it was taken for a handshake")
+
+        config = Config(app, ws=FrameProtocol, log_config=None)
+        config.load()
+        state = ServerState()
+        state.default_headers = [(b"x-frame-options", b"DENY")]
+        made, wire = FrameProtocol(config, state, {}, asyncio.get_running_loop()), Wire()
+        made.connection_made(wire)
+        made.data_received(handshake)
+        assert wire.state == "closing"
+        assert wire.written.startswith(b"HTTP/1.1 400 ")
+        assert b"\r\nx-frame-options: DENY\r\n" in wire.written
+        made.data_received(b"more")
+        made.connection_lost(None)
+        assert state.connections == set()
+
+    asyncio.run(main())
 
 
 def test_a_connection_ends_though_nobody_reads() -> None:

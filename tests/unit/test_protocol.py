@@ -94,6 +94,8 @@ def test_what_no_database_takes_is_replaced() -> None:
     found = loads(rb'{"a\u0000": ["\ud800x", "\ud83d\ude00", 1e999, 2e3, null]}')
     assert found == {"a\ufffd": ["\ufffdx", "\U0001f600", None, 2000.0, None]}
     json.dumps(found, allow_nan=False).encode()
+    for large in (b"9" * 400 + b".0", b"-" + b"1" * 300 + b"e99"):  # whichever way it is written
+        assert loads(b"[" + large + b", 1.5]") == [None, 1.5]
 
 
 # --- what clients see ---

@@ -121,7 +121,7 @@ def line(event: Mapping[str, Any]) -> str:
     level = EventPriority(event["priority"])
     colour = COLOURS[level]
     grave = click.style(f"{level.label:<8}", fg=colour)
-    kind = click.style(_word(event, "hook_event_type"), fg=colour, bold=level > 0)
+    kind = click.style(_word(event, "hook_event_type"), fg=colour, bold=level > 0 or None)
     words = [_time(event["timestamp"]), grave, _word(event, "session_id"),
              _word(event, "source_app"), kind, _about(event)]  # fmt: skip
     return "  ".join(word for word in words if word)

@@ -30,8 +30,8 @@ SAFE_HEADERS = (
 """The server sends them with all it says, refusals and errors of its own too. A page of ours runs
 our files and nothing else, and nobody can put it into a frame."""
 
-LONGEST_PATH = 200
-"""Characters of a path in the log."""
+LONGEST = 200
+"""Characters of a path, or of an address that a proxy gave, in the log."""
 
 INTAKE = frozenset({"/events", "/api/v1/events"})
 """Thousands of events a second are no news."""
@@ -94,9 +94,14 @@ def _tell(scope: Scope, status: int, seconds: float) -> None:
     raw: bytes = scope.get("raw_path") or scope["path"].encode("utf-8", "replace")
     log.log(
         level, "%s %s %d in %.0f ms, %s at %s", method,
-        ascii(raw.decode("latin-1"))[1:-1][:LONGEST_PATH], status, seconds * 1000,
-        who.name if who else "nobody", (scope.get("client") or ("",))[0],
+        _shown(raw.decode("latin-1")), status, seconds * 1000,
+        who.name if who else "nobody", _shown((scope.get("client") or ("",))[0]),
     )  # fmt: skip
+
+
+def _shown(text: str) -> str:
+    """A stranger's text in one line of the log."""
+    return ascii(text)[1:-1][:LONGEST]
 
 
 def _level(method: str, path: str, status: int) -> int:

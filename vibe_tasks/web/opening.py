@@ -22,6 +22,10 @@ FRESH = 5.0
 """Seconds for which the ledger's events are not counted again."""
 
 
+class RemovedError(Exception):
+    """Retention has removed events that a client was still to get; it comes again."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opening:
     """The first messages for a client.
@@ -81,12 +85,20 @@ class Openings:
         return Opening(frames=tuple(frames), resumed=resumed)
 
     def later(self, wish: Wish, *, after: int, until: int, limit: int) -> tuple[Row, ...]:
-        """The first events after the client's last one, up to `until`."""
+        """The first events after the client's last one, up to `until`.
+
+        Raises:
+            RemovedError: Some are not there any more.
+        """
         with self._ledger.read() as connection:
-            return event_query.after(
+            found = event_query.after(
                 connection, after, limit=limit, session_ids=tuple(wish.sessions),
                 min_priority=wish.min_priority, until=until,
             )  # fmt: skip
+            # Afterwards: what was removed before we looked is told by now.
+            if after < event_query.trimmed_until(connection):
+                raise RemovedError
+            return found
 
     def _statistics(self, connection: Transaction) -> Mapping[str, Any]:
         with self._counting:

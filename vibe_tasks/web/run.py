@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import resource
 import signal
 import socket
 import threading
@@ -19,6 +20,7 @@ from vibe_tasks.web.place import Place
 from vibe_tasks.web.processes import Processes, end_with_parent
 from vibe_tasks.web.server import (
     LAST_SECONDS,
+    MOST_CONNECTIONS,
     STOP_SECONDS,
     Server,
     open_door,
@@ -26,6 +28,9 @@ from vibe_tasks.web.server import (
     url_of,
     web_server,
 )
+
+OTHER_FILES = 1_000
+"""Files that a process has open beside its connections."""
 
 LOOK = 0.25
 """Seconds between two looks at the processes."""
@@ -89,7 +94,17 @@ def _serve(server: Server, listening: socket.socket) -> None:
     # client for a moment, and the interpreter's last one its end by most of a second.
     gc.collect()
     gc.freeze()
+    allow_connections()
     server.run([listening])
+
+
+def allow_connections() -> None:
+    """Let this process have as many as it may serve: the usual limit is a quarter of them."""
+    wanted = MOST_CONNECTIONS + OTHER_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 @contextmanager

@@ -27,7 +27,7 @@ from vibe_tasks.store.retries import reason
 from vibe_tasks.web.frame_protocol import EXTENSION
 from vibe_tasks.web.frames import Batch, message_frame, text_of
 from vibe_tasks.web.hub import Client, FeedEndedError, Hub, Outgoing, Wish
-from vibe_tasks.web.opening import Openings
+from vibe_tasks.web.opening import Openings, RemovedError
 from vibe_tasks.web.problems import problem
 from vibe_tasks.web.security import require
 from vibe_tasks.web.services import Services
@@ -183,7 +183,7 @@ class Viewer:
                     await self._begin(None)
                 else:
                     await self._resume(self._asked.after)
-        except (TimeoutError, FeedEndedError):
+        except (TimeoutError, FeedEndedError, RemovedError):
             return TRY_AGAIN_LATER
         except DATABASE_ERRORS as error:
             log.warning("a client of the stream is sent away: %s", reason(error))

@@ -5,6 +5,7 @@ import { serverSays } from "./format.js";
 const KEPT = 60; // answers kept for If-None-Match
 const LARGEST_KEPT = 200_000; // characters of one that is kept
 const ALL_KEPT = 1_500_000; // characters of all that are kept
+const PATIENCE = 30_000; // ms for a whole answer
 const TOKEN = "vibe.token";
 
 /** What the server did not do, and why: a problem+json answer, or no answer at all. */
@@ -101,19 +102,19 @@ export class Api {
     if (this.token) headers.Authorization = `Bearer ${this.token}`;
     if (body !== undefined) headers["Content-Type"] = "application/json";
     if (known) headers["If-None-Match"] = known.etag;
+    const limit = AbortSignal.timeout(PATIENCE);
     try {
       return await fetch(url, {
         method,
         headers,
         body: body === undefined ? undefined : JSON.stringify(body),
-        signal,
+        signal: signal ? AbortSignal.any([signal, limit]) : limit,
         cache: "no-store", // the entity tags are ours
         credentials: "same-origin",
         redirect: "error",
       });
     } catch (error) {
-      if (error.name === "AbortError") throw error;
-      throw new Problem({ status: 0, title: "No answer", detail: "the server cannot be reached" });
+      throw unanswered(error);
     }
   }
 
@@ -124,7 +125,9 @@ export class Api {
     }
     if (!answer.ok) throw await problem(answer);
     if (answer.status === 204) return null;
-    const content = await answer.text();
+    const content = await answer.text().catch((error) => {
+      throw unanswered(error);
+    });
     let value = content;
     if (!text) {
       try {
@@ -167,6 +170,14 @@ export class Api {
     }
     return true;
   }
+}
+
+/** What went wrong with a request; an AbortError stays one: the page has gone on. */
+function unanswered(error) {
+  if (error.name === "AbortError") return error;
+  const late = error.name === "TimeoutError";
+  const detail = late ? `the server did not answer within ${PATIENCE / 1000} s` : "the server cannot be reached";
+  return new Problem({ status: 0, title: "No answer", detail });
 }
 
 async function problem(answer) {

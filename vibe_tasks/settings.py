@@ -365,7 +365,7 @@ class Settings(BaseModel):
     )
     traces: Literal["none", "otlp", "console"] = Field(
         default="none",
-        description="Where spans go: otlp: to the collector that OTEL_EXPORTER_OTLP_ENDPOINT names.",
+        description="Where spans go; otlp: to the collector of OTEL_EXPORTER_OTLP_ENDPOINT.",
     )
 
     @field_validator("scale_down_depth")

@@ -20,6 +20,16 @@ PAGES = ("/", "/plans", "/jobs", "/approvals", "/dead-letters", "/workers", "/ev
 
 PHONE = (380, 800)
 
+STILL = """() => {
+  const place = document.querySelector('main').appendChild(document.createElement('div'));
+  place.innerHTML = '<div class="skeleton"><span></span></div><div class="meter"><span></span></div>';
+  const [bone, bar] = [...place.querySelectorAll('span')].map((each) => getComputedStyle(each));
+  const found = [bone.animationName, bar.transitionProperty];
+  place.remove();
+  return found;
+}"""
+"""What moves of bars that wait and of bars that grow."""
+
 REFUSED = ("status of 401", "status of 403", "WebSocket connection to")
 """What a browser writes when a server wants a token."""
 
@@ -209,9 +219,12 @@ def test_a_phone_needs_no_sideways_scrolling(browser: Any, web: Web) -> None:
 
 
 def test_the_theme_is_the_systems_until_somebody_chooses(browser: Any, web: Web) -> None:
-    """The switch goes through system, light and dark, and is remembered for the next visit."""
+    """The switch goes through system, light and dark, and is remembered for the next visit.
+    Who asks the system for less motion gets none.
+    """
     scheme = "getComputedStyle(document.documentElement).colorScheme"
-    with visiting(browser, web, dark=True) as visit:
+    with visiting(browser, web, dark=True, reduced_motion="reduce") as visit:
+        assert visit.page.evaluate(STILL) == ["none", "none"]
         switch = visit.page.locator("#theme")
         assert visit.page.evaluate(scheme) == "light dark"
         switch.click()

@@ -320,9 +320,7 @@ def test_late_answers_breaks_and_wrong_clocks_mislead_nobody(visit: Visit) -> No
     assert page.evaluate(CLOCK) == ["2 min ago"] * 3
 
 
-def test_a_page_that_is_left_takes_its_questions_and_timers_with_it(
-    visit: Visit, web: Web
-) -> None:
+def test_a_page_that_is_left_takes_its_questions_and_timers_with_it(visit: Visit, web: Web) -> None:
     """A dialog does not stay over the next page, a filter that is still being typed does not
     change its address, and a text that is marked until beside the dialog closes nothing.
     """

@@ -69,6 +69,8 @@ def test_events_of_before_get_the_priority_of_their_type(database: Database) -> 
     assert upgrade.differences(database) == ()
 
     upgrade.downgrade(database, to=4)
+    assert payloads(database)[len(ODD) :] == before[len(ODD) :]
+    upgrade.upgrade(database)
     assert payloads(database) == before
 
 

@@ -43,9 +43,7 @@ def listed(
     ]
 
 
-def report_of(
-    ledger: Database, plan_id: str, *, home: Path, branch: bool = True
-) -> dict[str, Any]:
+def report_of(ledger: Database, plan_id: str, *, home: Path, branch: bool = True) -> dict[str, Any]:
     """The run report of a plan, with where its branch stands now.
 
     Args:

@@ -6,7 +6,6 @@ const SOON = 400; // milliseconds: a burst of events is one look
 const LEAST = 1000; // milliseconds between two looks
 const SHARE = 10; // times as long as a look took is the rest after it: many pages, one server
 const LONGEST = 60_000; // milliseconds of such a rest, and of one after failures
-const PATIENCE = 60_000; // milliseconds for an answer: a network that is gone gives none
 
 /**
  * Keep something loaded while the page is shown.
@@ -38,7 +37,6 @@ export function live(context, { load, show, fail = () => {}, seconds = 10, wakes
   };
   const once = async (mine) => {
     const began = performance.now();
-    const late = setTimeout(() => mine.abort(new DOMException("no answer", "TimeoutError")), PATIENCE);
     try {
       const value = await load(mine.signal);
       if (running !== mine || context.signal.aborted) return;
@@ -50,7 +48,6 @@ export function live(context, { load, show, fail = () => {}, seconds = 10, wakes
       if (!(error instanceof Problem)) console.error(error); // a mistake of ours
       fail(error);
     } finally {
-      clearTimeout(late);
       last = performance.now();
       took = last - began;
     }

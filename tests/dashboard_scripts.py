@@ -23,7 +23,8 @@ FOCUS = """async () => {
   const { h, keyed } = await import('/static/js/dom.js');
   const list = h('ul');
   document.querySelector('main').append(list);
-  const draw = (items) => keyed(list, items, (n) => n, (n) => h('li', {}, h('button', { id: `b${n}` })), () => {});
+  const make = (n) => h('li', {}, h('button', { id: `b${n}` }));
+  const draw = (items) => keyed(list, items, (n) => n, make, () => {});
   const seen = [];
   const tell = () => seen.push(document.activeElement.id);
   draw([1, 2, 3]);
@@ -50,13 +51,21 @@ TOKENS = """async () => {
 STREAM = """async () => {
   const { Stream } = await import('/static/js/stream.js');
   const real = window.WebSocket, opened = [];
-  window.WebSocket = class { constructor(url) { this.url = String(url); opened.push(this); } close() {} };
+  window.WebSocket = class {
+    constructor(url) { this.url = String(url); opened.push(this); }
+    close() {}
+  };
   const stream = new Stream(() => null);
   const say = (message) => stream.socket.onmessage({ data: JSON.stringify(message) });
-  const breaks = () => { stream.socket.onclose(); clearTimeout(stream.timer); stream.open(); };
+  const breaks = () => {
+    stream.socket.onclose();
+    clearTimeout(stream.timer);
+    stream.open();
+  };
   stream.start();
   for (let n = 0; n < 4; n++) {
-    for (const each of [null, 7, { type: 'news' }, { type: 'hello', protocol: 2, resumed: n > 0 }]) say(each);
+    for (const each of [null, 7, { type: 'news' }]) say(each);
+    say({ type: 'hello', protocol: 2, resumed: n > 0 });
     say({ type: 'initial', data: [], last_id: 40 });
     breaks();
   }

@@ -22,7 +22,11 @@ PHONE = (380, 800)
 
 STILL = """() => {
   const place = document.querySelector('main').appendChild(document.createElement('div'));
-  place.innerHTML = '<div class="skeleton"><span></span></div><div class="meter"><span></span></div>';
+  for (const name of ['skeleton', 'meter']) {
+    const bars = place.appendChild(document.createElement('div'));
+    bars.className = name;
+    bars.append(document.createElement('span'));
+  }
   const [bone, bar] = [...place.querySelectorAll('span')].map((each) => getComputedStyle(each));
   const found = [bone.animationName, bar.transitionProperty];
   place.remove();

@@ -82,7 +82,8 @@ def test_what_is_old_goes(database: Database) -> None:
     moment = int(server_time(database) * 1000)
     fill(database, 20, timestamp=moment - 10 * DAY_MS)
     fill(database, 10, timestamp=moment)
-    assert trim(database, regular_days=7, priority_days=7) == Trimmed()
+    with database.begin():  # who looks past a million of these makes no writer wait
+        assert trim(database, regular_days=7, priority_days=7) == Trimmed()
     with database.begin() as connection:
         connection.execute(text("UPDATE events SET received_at = received_at - 691200"))  # 8 days
         connection.execute(text("UPDATE events SET received_at = NULL WHERE id = 2"))

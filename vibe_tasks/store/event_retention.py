@@ -132,9 +132,7 @@ def _delete(database: Database, level: int, condition: ColumnElement[bool], batc
     They are looked for before the transaction, for which SQLite's other writers wait: old events
     that were brought in lately stay, and may be a million to look past.
     """
-    found = (
-        select(_E.id).where(_has_level(level), condition).order_by(_E.timestamp).limit(batch)
-    )
+    found = select(_E.id).where(_has_level(level), condition).order_by(_E.timestamp).limit(batch)
     with database.read() as connection:
         ids = list(connection.execute(found).scalars())
     if not ids:

@@ -15,9 +15,7 @@ _OUTCOME = (
     _J.id, _J.task_id, _J.kind, _J.round, _J.status, _J.attempt, _J.error, _J.dead_at, _J.result,
     _J.status_updated_at,
 )  # fmt: skip
-_IS_STOPPED = and_(
-    has_status(JobStatus.BLOCKED), _J.attempt > 0, _J.kind != str(JobKind.DEPLOY)
-)
+_IS_STOPPED = and_(has_status(JobStatus.BLOCKED), _J.attempt > 0, _J.kind != str(JobKind.DEPLOY))
 
 
 def outcomes_of(connection: Connection, plan_id: str) -> tuple[dict[str, Any], ...]:

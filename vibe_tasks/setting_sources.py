@@ -117,7 +117,9 @@ def _first_line(error: ValidationError, sources: Mapping[str, str]) -> str:
     first = error.errors()[0]
     name = str(first["loc"][0]) if first["loc"] else ""
     message = first["msg"].removeprefix("Value error, ")
+    source = sources.get(name, name)
+    where = f"{source}: {name}" if source.endswith(".toml") else source
     if first["type"] == "value_error" and ("'" in message or ", got " in message):
-        return f"{sources.get(name, name)}: {message}"  # which has told what was given
+        return f"{where}: {message}"  # which has told what was given
     given = shown(name, first.get("input"))
-    return f"{sources.get(name, name)}: {message}, got {given!r}"
+    return f"{where}: {message}, got {given!r}"

@@ -77,7 +77,7 @@ def test_a_wrong_key_names_the_file() -> None:
     """The file's keys are checked like the variables."""
     with pytest.raises(SettingsError, match=r"vibe\.toml: leese_seconds: unknown setting.*did you"):
         read({}, {"leese_seconds": 3})
-    with pytest.raises(SettingsError, match=r"^vibe\.toml: "):
+    with pytest.raises(SettingsError, match=r"^vibe\.toml: lease_seconds: "):
         read({}, {"lease_seconds": -3})
 
 

@@ -92,7 +92,7 @@ def _keep(crew: Crew, interruption: Interruption, *, web: bool) -> None:
         if not seen and (url := find_server(resources.home())) is not None:
             seen = True
             click.echo(f"web      {url}/")
-        if not ready and crew.at_work():
+        if not ready and seen and crew.at_work():
             ready = True
             click.echo("ready; Ctrl-C stops it")
         resources.pause(LOOK)

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
 
-from vibe_tasks.failures import bounded
+from vibe_tasks.failures import OURS, bounded, describe
 from vibe_tasks.jobs import Claim
 from vibe_tasks.store import job_logs
 from vibe_tasks.store.engine import Database
@@ -210,6 +210,8 @@ def flush(error: BaseException | None = None) -> None:
         return
     moment = resources.wall_clock()
     if error is not None:
-        text = _traces.formatException((type(error), error, _of_the_job(error.__traceback__)))
+        text = describe(error)
+        if type(error) not in OURS:  # those are sentences, and their traceback is ours alone
+            text = _traces.formatException((type(error), error, _of_the_job(error.__traceback__)))
         recorder.take(text, level="error", logger=job_logs.LOGGER, at=moment)
     recorder.flush(moment)

@@ -14,6 +14,7 @@ import signal
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -29,6 +30,7 @@ from celery.app import builtins
 from psycopg import sql
 from redis import Redis
 
+from tests.forked_child import ForkedChild, can_be_forked
 from tests.long import FULL
 from tests.processes import PATIENCE, is_measured, unmeasured, until
 from vibe_tasks.flow import control
@@ -104,11 +106,14 @@ class Cluster:
     def start(self, name: str, *argv: str, environ: Mapping[str, str] | None = None) -> Child:
         """Start a program; it ends with the cluster at the latest."""
         program = Program(
-            name=f"{name}-{next(self._numbers)}",
-            argv=("/usr/bin/env", "-C", str(self.folder), *argv),
+            name=f"{name}-{next(self._numbers)}", argv=argv,
             environ={**self.environ, **(environ or {})},
-        )
-        child = Child(program, logs=self.logs)
+        )  # fmt: skip
+        if can_be_forked(program, usual=self.environ):
+            child: Child = ForkedChild(program, logs=self.logs, folder=self.folder)
+        else:
+            there = replace(program, argv=("/usr/bin/env", "-C", str(self.folder), *argv))
+            child = Child(there, logs=self.logs)
         self._running.callback(end, child)
         return child
 

@@ -17,7 +17,7 @@ GPU = {"VIBE_WORKER_LABELS": "gpu,lang:rust"}
 @pytest.fixture(scope="module")
 def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """A worker without labels and a dispatcher; tests add one with labels."""
-    with running_cluster(request, "sqlite", measured=True) as made:
+    with running_cluster(request, "sqlite") as made:
         plain = made.start_worker("code", processes=1)
         made.dispatcher()
         ready(plain)

@@ -28,7 +28,7 @@ LOCK = 4.0
 @pytest.fixture(scope="module")
 def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """A broker and no worker: ticks stay in the queue `ticks` and can be counted."""
-    with running_cluster(request, "sqlite", measured=True) as made:
+    with running_cluster(request, "sqlite") as made:
         made.environ["VIBE_BEAT_LOCK_SECONDS"] = str(LOCK)
         (made.folder / "ticking.py").write_text(ENTRIES)
         yield made

@@ -16,7 +16,7 @@ from tests.processes import until
 @pytest.fixture(scope="module")
 def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """A dispatcher, and a worker of one process for the lane `one`."""
-    with running_cluster(request, "sqlite", measured=True) as made:
+    with running_cluster(request, "sqlite") as made:
         worker = made.start_worker("one,code", processes=1)
         made.dispatcher()
         ready(worker)

@@ -17,7 +17,7 @@ from vibe_tasks.store import workers
 @pytest.fixture(scope="module", params=databases("sqlite"))
 def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """A worker with two processes and a short heartbeat, and a dispatcher."""
-    with running_cluster(request, request.param, measured=True) as made:
+    with running_cluster(request, request.param) as made:
         made.environ["VIBE_LEASE_SECONDS"] = "4"
         worker = made.start_worker("code", processes=2)
         made.dispatcher()

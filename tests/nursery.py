@@ -91,6 +91,7 @@ def born(requests: socket.socket) -> Birth | None:
                 selector.unregister(channel)  # the other end is closed
                 channel.close()
                 del living[pid]
+                os.kill(pid, signal.SIGKILL)  # whoever asked is gone, or knows that it has ended
                 os.waitpid(pid, 0)
             if requests not in ready:
                 continue

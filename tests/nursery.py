@@ -103,9 +103,10 @@ def born(requests: socket.socket) -> Birth | None:
                 for each in (requests, wake, woken, *living.values()):
                     each.close()
                 _tie_to(us)
+                os.setsid()  # whoever knows its number may kill its group
+                birth.channel.sendall(b"%d\n" % os.getpid())
                 return birth
             os.close(birth.output)
-            birth.channel.sendall(b"%d\n" % pid)
             living[pid] = birth.channel
             selector.register(birth.channel, EVENT_READ)
             os.kill(us, signal.SIGCHLD)  # it may have ended before we knew its number
@@ -136,7 +137,6 @@ def live(birth: Birth, path: list[str]) -> None:
         path: Where modules are found beyond the folder and `PYTHONPATH`.
     """
     birth.channel.close()
-    os.setsid()
     os.dup2(birth.output, 1)
     os.dup2(birth.output, 2)
     os.close(birth.output)

@@ -8,6 +8,7 @@ VibeError
 │   ├── SchemaError         a database of another schema version
 │   ├── UnavailableError    a server that does not answer
 │   ├── AccessError         a server that does not let us in
+│   ├── UnknownWorkerError  no such worker
 │   └── DuplicateJobError   a job with an id that another job has
 ├── LedgerError
 │   ├── UnknownJobError     no such job
@@ -84,6 +85,10 @@ class UnavailableError(InputError):
 
 class AccessError(InputError):
     """A server wants a token, or another one."""
+
+
+class UnknownWorkerError(InputError):
+    """No worker of that name."""
 
 
 class DuplicateJobError(InputError):

@@ -211,6 +211,11 @@ def unsupported(asked: str) -> dict[str, Any]:
     }
 
 
+def ignored(name: str, given: str, wanted: str) -> dict[str, Any]:
+    """What a client is told of a parameter that makes no sense; version 2 alone."""
+    return {"type": "error", "error": f"{name} {given[:20]!r} is ignored: it must be {wanted}"}
+
+
 def _of_native_hook(body: Mapping[str, Any]) -> dict[str, Any]:
     """An agent's own body; the working directory tells which application it is."""
     folder = body.get("cwd")

@@ -60,7 +60,7 @@ def looking(cluster: Cluster, condition: Callable[[], bool]) -> None:
     def looked() -> bool:
         cluster.app.send_task("vibe.scale", queue="control", expires=5)
         try:
-            until(condition)
+            until(condition, seconds=1)
         except AssertionError:
             return False
         return True

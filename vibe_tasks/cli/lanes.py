@@ -15,6 +15,7 @@ from vibe_tasks.flow.views.lanes import (
     lane_and_rules,
     lanes_and_rules,
     listed,
+    unserved,
 )
 from vibe_tasks.flow.views.lanes import limit as set_limits
 from vibe_tasks.rate import parse_rate, rate_text
@@ -165,4 +166,4 @@ def _tell(ledger: Database, lane: str, done: str, *, as_json: bool) -> None:
     with ledger.read() as connection:
         served = is_served(connection, lane)
     if not served:
-        note(f"vibe: no worker that is online serves lane {lane}")
+        note(f"vibe: {unserved(lane)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -12,6 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Match
 
 from vibe_tasks.errors import (
     DuplicateJobError,
@@ -23,6 +25,7 @@ from vibe_tasks.errors import (
     SchemaError,
     UnavailableError,
     UnknownJobError,
+    UnknownWorkerError,
     VibeError,
 )
 from vibe_tasks.store.engine import AWAY_ERRORS, REFUSED_VALUES
@@ -31,6 +34,7 @@ PROBLEM = "application/problem+json"
 
 STATUSES: dict[type[VibeError], int] = {
     UnknownJobError: 404,
+    UnknownWorkerError: 404,
     IllegalMoveError: 409,
     LeaseLostError: 409,
     DuplicateJobError: 409,
@@ -89,19 +93,41 @@ def add_handlers(app: FastAPI) -> None:
 async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101  registered for it alone
     path, status = request.url.path, error.status_code
+    detail, headers = str(error.detail), error.headers
     if status < 400:
-        return Response(status_code=status, headers=error.headers)
-    return problem(path, status, str(error.detail), headers=error.headers)
+        return Response(status_code=status, headers=headers)
+    if (status, detail) == (404, HTTPStatus(404).phrase):  # the router's own
+        detail = "there is no such path; the paths are in /api/v1/openapi.json"
+    elif status == 405:
+        # The router names those of the first of several routes with this path.
+        allowed = ", ".join(_allowed(request)) or (headers or {}).get("Allow", "")
+        detail, headers = f"{request.method} is not for this path: {allowed}", {"Allow": allowed}
+    return problem(path, status, detail, headers=headers)
+
+
+def _allowed(request: Request) -> list[str]:
+    """The methods that there are for a path."""
+    names = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+    routes = request.app.router.routes
+    return [
+        name for name in names
+        if any(each.matches({**request.scope, "method": name})[0] is Match.FULL for each in routes)
+    ]  # fmt: skip
 
 
 async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101  registered for it alone
-    wrong = [
-        {"at": ".".join(map(str, each["loc"])), "error": str(each["msg"])}
-        for each in error.errors()
-    ]
+    wrong = [_place(each, error.body) for each in error.errors()]
     first = f"{wrong[0]['at']}: {wrong[0]['error']}" if wrong else "not valid"
     return problem(request.url.path, 422, first, errors=wrong)
+
+
+def _place(wrong: Mapping[str, Any], body: Any) -> dict[str, str]:
+    """Where something is wrong, and what."""
+    if wrong["type"] == "json_invalid" and isinstance(body, str):
+        said = json.JSONDecodeError(wrong["ctx"]["error"], body, wrong["loc"][-1])
+        return {"at": "body", "error": f"no JSON: {said}"}
+    return {"at": ".".join(map(str, wrong["loc"])), "error": str(wrong["msg"])}
 
 
 async def _ours(request: Request, error: Exception) -> Response:
@@ -109,9 +135,18 @@ async def _ours(request: Request, error: Exception) -> Response:
     if status == 500:
         log.error("%s %s: %s", request.method, request.url.path, error, exc_info=error)
         return problem(request.url.path, status, "an error of ours, see the log")
+    if isinstance(error, PlanError):
+        lines = [line for line in str(error).splitlines() if line.strip()]
+        return problem(request.url.path, status, lines[0], errors=[_mistake(each) for each in lines])
     return problem(
         request.url.path, status, str(error), headers=BUSY if status == 503 else None
     )  # fmt: skip
+
+
+def _mistake(line: str) -> dict[str, str]:
+    """One of a plan's, of the line that tells it: `plan:4: repo: must be an address`."""
+    place, _, said = line.rpartition(": ") if line.count(": ") == 1 else line.partition(": ")
+    return {"at": place or "body", "error": said}
 
 
 async def _away(request: Request, error: Exception) -> Response:

@@ -17,11 +17,13 @@ from typing import Any
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import QueryParams
 from starlette.exceptions import HTTPException
-from starlette.routing import BaseRoute, WebSocketRoute
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from vibe_tasks.protocol import SUPPORTED, cleaned, dropped, unsupported
+from vibe_tasks.protocol import SUPPORTED, cleaned, dropped, ignored, unsupported
 from vibe_tasks.store.engine import DATABASE_ERRORS
 from vibe_tasks.store.retries import reason
 from vibe_tasks.web.frame_protocol import EXTENSION
@@ -63,35 +65,51 @@ class Asked:
         wish: The events that it gets.
         after: The last event that it has; None: it begins anew.
         unsupported: The version that it asked for and does not get.
+        ignored: What it is told of parameters that make no sense.
     """
 
     wish: Wish
     after: int | None = None
     unsupported: str | None = None
+    ignored: tuple[dict[str, Any], ...] = ()
 
 
 def routes(services: Services) -> list[BaseRoute]:
-    """The stream's only route."""
-    return [WebSocketRoute("/stream", Stream(services))]
+    """The stream's route, and what whoever asks for it as for a page is told."""
+    return [WebSocketRoute("/stream", Stream(services)), Route("/stream", _no_page)]
+
+
+async def _no_page(_request: Request) -> Response:
+    return problem(
+        "/stream", 426, "this is a WebSocket: connect to it with ws:// or wss://",
+        headers={"Upgrade": "websocket", "Connection": "Upgrade"},
+    )  # fmt: skip
 
 
 def asked_for(query: QueryParams) -> Asked:
-    """What these parameters ask for; what makes no sense is left out.
+    """What these parameters ask for; what makes no sense is left out, and version 2 has a word
+    for that.
 
     A client that asks for a version that there is not gets the first, and is told.
     """
     version = query.get("protocol", "1")
     refused = None if version in {str(each) for each in SUPPORTED} else version
     protocol = 1 if refused is not None else int(version)
-    level = query.get("min_priority", "")
+    level, last = query.get("min_priority", ""), query.get("after", "")
     wish = Wish(
         protocol=protocol,
         sessions=frozenset(cleaned(name) for name in query.getlist("session_id") if name),
         min_priority=int(level) if level in {"0", "1", "2", "3"} else 0,
     )
     # Version 1 has no word for whether a client can go on where it left off.
-    after = _id(query.get("after")) if protocol > 1 else None
-    return Asked(wish=wish, after=after, unsupported=refused)
+    if protocol == 1:
+        return Asked(wish=wish, unsupported=refused)
+    after, wrong = _id(last), []
+    if level and level != str(wish.min_priority):
+        wrong.append(ignored("min_priority", level, "a number from 0 to 3"))
+    if last and after is None:
+        wrong.append(ignored("after", last, "the id of an event"))
+    return Asked(wish=wish, after=after, ignored=tuple(wrong))
 
 
 class Stream:
@@ -176,6 +194,8 @@ class Viewer:
         try:
             if self._asked.unsupported is not None:
                 await self._outlet.frame(message_frame(unsupported(self._asked.unsupported)))
+            for told in self._asked.ignored:
+                await self._outlet.frame(message_frame(told))
             async with self._hub.listening():
                 async with asyncio.timeout(PATIENCE):
                     await self._hub.refresh()
@@ -268,8 +288,8 @@ async def _first_of(*ways: Coroutine[Any, Any, int | None]) -> int | None:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _id(text: str | None) -> int | None:
+def _id(text: str) -> int | None:
     """An event's id; None for what is none."""
-    if text is None or not text.isascii() or not text.isdigit() or len(text) > 19:
+    if not text.isascii() or not text.isdigit() or len(text) > 19:
         return None
     return min(int(text), MOST_ID)

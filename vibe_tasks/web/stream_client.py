@@ -252,7 +252,8 @@ class EventStream:
         code = error.response.status_code
         if code in {401, 403}:
             what = "does not accept this token" if self._token else "wants a token"
-            raise AccessError(f"{self._shown} {what} (HTTP {code})") from error
+            hint = "" if code == 403 else "; set VIBE_API_TOKEN to one of the server's"
+            raise AccessError(f"{self._shown} {what} (HTTP {code}){hint}") from error
         if code < 500 and code not in {408, 425, 429} and not self._connections:
             raise UnavailableError(f"{self._shown} has no event stream (HTTP {code})") from error
         return f"HTTP {code}"

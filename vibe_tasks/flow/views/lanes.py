@@ -68,3 +68,8 @@ def is_served(connection: Transaction, lane: str) -> bool:
     """Whether a worker that is online serves this lane."""
     rows = list_workers(connection)
     return any(row["lane"] == lane and row["status"] == "online" for row in rows)
+
+
+def unserved(lane: str) -> str:
+    """What whoever sets rules of such a lane is told: its name may be misspelt."""
+    return f"no worker that is online serves lane {lane}"

@@ -45,13 +45,13 @@ def drain(ledger: Database, names: Sequence[str], *, lease: float) -> list[str]:
         lease: As for `registry`.
 
     Raises:
-        InputError: There is none of such a name.
+        UnknownWorkerError: There is none of such a name.
     """
     known = {each["worker_id"]: each["status"] for each in registered(ledger, lease=lease)}
     for name in names:
         if name not in known:
             near = did_you_mean(name, known)
-            raise InputError(f"no worker {name}{near}; see `vibe workers list`")
+            raise UnknownWorkerError(f"no worker {name}{near}; see `vibe workers list`")
     there = [name for name in names if known[name] != "offline"]
     if there:
         with ledger.begin() as connection:

@@ -118,7 +118,14 @@ def _read(body: bytes) -> list[NewEvent]:
     value = loads(body)
     if not isinstance(value, list) or not 1 <= len(value) <= MOST:
         raise InputError(f"the body must be a list of 1 to {MOST} events")
-    return [read_event(each) for each in value]
+    return [_read_one(place, each) for place, each in enumerate(value)]
+
+
+def _read_one(place: int, value: Any) -> NewEvent:
+    try:
+        return read_event(value)
+    except ValueError as error:
+        raise InputError(f"body[{place}]: {error}") from error
 
 
 @router.get("/events/filter-options", response_model=FilterOptions, **may("read"))

@@ -23,6 +23,7 @@ from vibe_tasks.web.api.parts import PROBLEMS, Cursor, Limit, Served, Tagged, ke
 from vibe_tasks.web.models.fleet import (
     CheckGiven,
     Lane,
+    LaneChanged,
     LimitsGiven,
     Names,
     ScaleDecision,
@@ -46,7 +47,7 @@ def list_lanes(services: Served) -> Any:
     return {"items": [views.listed(*each) for each in found], "next": None}
 
 
-@router.post("/lanes/{lane}/pause", tags=["lanes"], response_model=Lane, **may("operate"))
+@router.post("/lanes/{lane}/pause", tags=["lanes"], response_model=LaneChanged, **may("operate"))
 def pause_lane(services: Served, lane: OfPath) -> Any:
     """Start nothing of a lane any more; what runs goes on, what waits keeps its place."""
     with services.ledger.begin() as connection:
@@ -54,7 +55,7 @@ def pause_lane(services: Served, lane: OfPath) -> Any:
     return _now(services.ledger, lane)
 
 
-@router.post("/lanes/{lane}/resume", tags=["lanes"], response_model=Lane, **may("operate"))
+@router.post("/lanes/{lane}/resume", tags=["lanes"], response_model=LaneChanged, **may("operate"))
 def resume_lane(services: Served, lane: OfPath) -> Any:
     """Let a paused lane go on."""
     with services.ledger.begin() as connection:
@@ -62,7 +63,7 @@ def resume_lane(services: Served, lane: OfPath) -> Any:
     return _now(services.ledger, lane)
 
 
-@router.patch("/lanes/{lane}", tags=["lanes"], response_model=Lane, **may("operate"))
+@router.patch("/lanes/{lane}", tags=["lanes"], response_model=LaneChanged, **may("operate"))
 def limit_lane(services: Served, lane: OfPath, body: LimitsGiven) -> Any:
     """Limit how many of a lane's jobs run at once or start in a time, on all hosts together, and
     set the rules by which its workers are scaled.
@@ -96,8 +97,11 @@ def _rate(body: LimitsGiven) -> float | Keep | None:
 
 
 def _now(ledger: Database, lane: str) -> dict[str, Any]:
+    """The lane, and whether its name may be misspelt."""
     with ledger.read() as connection:
-        return views.listed(*views.lane_and_rules(connection, lane))
+        found = views.listed(*views.lane_and_rules(connection, lane))
+        served = views.is_served(connection, lane)
+    return {**found, "warning": None if served else views.unserved(lane)}
 
 
 @router.get("/workers", tags=["workers"], response_model=Page[Worker], **may("read"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as Base64Error
 from collections.abc import Callable, Coroutine, Sequence
@@ -12,12 +13,15 @@ from math import isfinite
 from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Query
+from fastapi.dependencies.utils import get_flat_dependant
 from fastapi.requests import Request
 from fastapi.responses import Response
 from fastapi.routing import APIRoute
 
 from vibe_tasks.errors import InputError
+from vibe_tasks.suggestion import did_you_mean
 from vibe_tasks.web.models.kinds import Problem
+from vibe_tasks.web.problems import problem
 from vibe_tasks.web.security import RoleName, needs
 from vibe_tasks.web.services import Services
 
@@ -26,6 +30,9 @@ MOST = 1_000
 
 LONGEST_CURSOR = 500
 
+MOST_WRONG = 20
+"""Unknown parameters that an answer names."""
+
 Row = TypeVar("Row")
 
 _SAID = {
@@ -33,6 +40,7 @@ _SAID = {
     403: "The token's role is too low, or another site asks.", 404: "There is no such thing.",
     408: "The body came too slowly.",
     409: "It is not as it must be for that.", 413: "The body is too large.",
+    415: "The body does not say that it is JSON.",
     422: "A value is wrong.", 429: "Too many requests; see Retry-After.",
     503: "The ledger is away, or too much waits.",
 }  # fmt: skip
@@ -130,14 +138,20 @@ def page(
 
 class Tagged(APIRoute):
     """A route whose answers to GET have a weak ETag: who has seen a body is told that it is the
-    same.
+    same. A parameter that it does not know, and a body that is not said to be JSON, are refused
+    in words that help.
     """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """The handler, with tags."""
         handle = super().get_route_handler()
+        known = [each.alias for each in get_flat_dependant(self.dependant).query_params]
+        takes_json = self.body_field is not None
 
         async def tagged(request: Request) -> Response:
+            refusal = _unknown(request, known) or (await _not_json(request) if takes_json else None)
+            if refusal is not None:
+                return refusal
             response = await handle(request)
             if request.method != "GET" or response.status_code != 200:
                 return response
@@ -150,6 +164,32 @@ class Tagged(APIRoute):
             return response
 
         return tagged
+
+
+def _unknown(request: Request, known: Sequence[str]) -> Response | None:
+    """The refusal of parameters of a GET that there are not; a misspelt filter would give all."""
+    wrong = [name for name in request.query_params if name not in known]
+    if request.method != "GET" or not wrong:
+        return None
+    there = f"those of this path are {', '.join(known)}" if known else "this path has none"
+    errors = [
+        {
+            "at": f"query.{name[:100]}",
+            "error": f"no such parameter{did_you_mean(name, known) or f'; {there}'}",
+        }
+        for name in wrong[:MOST_WRONG]
+    ]
+    detail = f"{errors[0]['at']}: {errors[0]['error']}"
+    return problem(request.url.path, 422, detail, errors=errors)
+
+
+async def _not_json(request: Request) -> Response | None:
+    """The refusal of a body whose content type is not JSON's; None also where there is no body."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    is_json = kind == "application/json" or re.fullmatch(r"application/[^/]+\+json", kind)
+    if is_json or not await request.body():
+        return None
+    return problem(request.url.path, 415, "send Content-Type: application/json")
 
 
 def _is_known(seen: str | None, tag: str) -> bool:

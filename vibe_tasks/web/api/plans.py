@@ -10,11 +10,19 @@ from fastapi.requests import Request
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
-from vibe_tasks.errors import GitError, IllegalMoveError, InputError, RepositoryError
+from vibe_tasks.errors import (
+    GitError,
+    IllegalMoveError,
+    InputError,
+    RepositoryError,
+    UnknownJobError,
+)
 from vibe_tasks.flow import budgets, by_hand, control
 from vibe_tasks.flow.approval import difference, waiting
 from vibe_tasks.flow.views import plans as views
 from vibe_tasks.store import plans
+from vibe_tasks.store.engine import Transaction
+from vibe_tasks.suggestion import did_you_mean
 from vibe_tasks.tasks import resources, work
 from vibe_tasks.web.api.parts import PROBLEMS, Cursor, Limit, Served, Tagged, key_of, may, page
 from vibe_tasks.web.models.kinds import Name, Page
@@ -156,6 +164,7 @@ def list_plan_approvals(
     """The deploys of a plan that wait for a person."""
     with services.ledger.read() as connection:
         found = plans.find_plan(connection, plan)
+        _check_task(connection, found["id"], task)
         deploys = waiting(connection, found["id"], task)
     told = []
     for each in deploys:
@@ -177,8 +186,11 @@ def approve_plan(
     """Let deploys go on that wait for a person: those that were shown, of one task, or all that
     wait now.
     """
+    if (body.task is not None or bool(body.jobs)) == body.all:
+        raise InputError("give a task, one or more jobs, or all: true")
     with services.ledger.read() as connection:
         found = plans.find_plan(connection, plan)
+        _check_task(connection, found["id"], body.task)
         deploys = waiting(connection, found["id"], body.task)
     chosen = [
         each.job_id for each in deploys if body.jobs is None or each.job_id in body.jobs
@@ -187,6 +199,12 @@ def approve_plan(
         what = f"task {body.task} of plan {plan}" if body.task else f"plan {plan}"
         raise IllegalMoveError(f"{what} has no such deploy that waits for an approval")
     return {"plan": found["id"], "approved": by_hand.approve(services.ledger, found["id"], chosen)}
+
+
+def _check_task(connection: Transaction, plan_id: str, task: str | None) -> None:
+    known = [each["id"] for each in plans.tasks_of(connection, plan_id)]
+    if task is not None and task not in known:
+        raise UnknownJobError(f"plan {plan_id} has no task {task}{did_you_mean(task, known)}")
 
 
 @router.get("/budgets", response_model=Page[Budgets], **may("read"))

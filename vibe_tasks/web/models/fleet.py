@@ -37,6 +37,15 @@ class Lane(BaseModel):
     scaling: ScalingRules | None
 
 
+class LaneChanged(Lane):
+    """A lane after a change."""
+
+    warning: str | None = Field(
+        description="Where its name may be misspelt.",
+        examples=["no worker that is online serves lane cdoe"],
+    )
+
+
 class ScalingGiven(Given):
     """Rules of scaling; null: as the settings say; what is left out stays as it is."""
 

@@ -177,13 +177,14 @@ class ApproveGiven(Given):
     """Which deploys may go on."""
 
     model_config = ConfigDict(
-        extra="forbid", json_schema_extra={"examples": [{"task": "store"}, {}]}
+        extra="forbid", json_schema_extra={"examples": [{"task": "store"}, {"all": True}]}
     )
 
     task: Name | None = Field(default=None, description="Only this task's.")
     jobs: Annotated[list[Name], Field(max_length=10_000)] | None = Field(
-        default=None, description="Exactly these, as they were shown; by default all that wait now."
+        default=None, description="Exactly these, as they were shown."
     )
+    all: bool = Field(default=False, description="All that wait now.")
 
 
 class Approved(BaseModel):

@@ -100,9 +100,9 @@ function picture(state, { series, height, format }) {
   const x = (n) => LEFT + (n * inner.width) / Math.max(1, points.length);
   const y = (amount) => TOP + inner.height * (1 - amount / top);
   return [
-    [0, top / 2, top].map((tick) => [
+    (highest ? [0, top / 2, top] : [0]).map((tick) => [
       svg("line", { class: "rule", x1: LEFT, x2: width - RIGHT, y1: y(tick), y2: y(tick) }),
-      svg("text", { class: "tick", x: LEFT - 6, y: y(tick) + 4, "text-anchor": "end" }, highest || !tick ? format(tick) : ""),
+      svg("text", { class: "tick", x: LEFT - 6, y: y(tick) + 4, "text-anchor": "end" }, format(tick)),
     ]),
     times(points, width).map(([n, text]) =>
       svg("text", { class: "tick", x: x(n), y: height - 5, "text-anchor": "middle" }, text)),

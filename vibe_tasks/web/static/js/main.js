@@ -38,6 +38,7 @@ import { Keys } from "./keys.js";
 import { live } from "./live.js";
 import { announce, ask, empty, failure, skeleton, toast } from "./parts.js";
 import { Stream } from "./stream.js";
+import { whatWaits } from "./waiting.js";
 
 const PAGES = [
   { path: "/", title: "Overview", key: "o", icon: "overview", load: () => import("./pages/overview.js") },
@@ -53,6 +54,8 @@ const DETAILS = [
   { path: "/jobs/:id", title: "Job", under: "/jobs", load: () => import("./pages/job.js") },
 ];
 const WAKES_PULSE = /^(JOB_|TASK_|PLAN_|APPROVAL_|DEPLOYED|BREAKER_|SCALED|FILE_|QA_)/;
+
+const WAKES_APPROVALS = /^(APPROVAL_|DEPLOYED|PLAN_|TASK_|QA_|BUDGET_|JOB_CANCELLED)/;
 
 const main = document.getElementById("main");
 const api = new Api(askToken);
@@ -202,7 +205,6 @@ function countBeside(path, number, noun) {
 function beat(value) {
   pulse.value = value;
   countBeside("/dead-letters", value.dead_letters, "dead letters");
-  countBeside("/approvals", value.approvals ?? 0, "approvals wait");
   for (const listener of [...pulse.listeners]) listener(value);
 }
 
@@ -277,6 +279,12 @@ function begin() {
     fail: (problem) => problem.status === 0 && stream.state === "live" && stream.restart(),
     seconds: 10,
     wakes: (event) => WAKES_PULSE.test(event.hook_event_type),
+  });
+  live(always, {
+    load: (signal) => whatWaits(api, signal),
+    show: (found) => countBeside("/approvals", Object.values(found).flat().length, "approvals wait"),
+    seconds: 30,
+    wakes: (event) => WAKES_APPROVALS.test(event.hook_event_type),
   });
   addEventListener("hashchange", enter);
   stream.start();

@@ -4,7 +4,7 @@ import { h, link, say, set, to } from "./dom.js";
 import { counted } from "./format.js";
 import { badge, rebadge } from "./parts.js";
 import { COLUMNS, columnOf, stageOf, statusOf, timingOf, troubleOf } from "./stages.js";
-import { firstLine } from "./work.js";
+import { oneLine } from "./work.js";
 
 const NAMED = new Set(["deployed", "waiting"]);
 
@@ -73,7 +73,7 @@ function card() {
       rebadge(state, statusOf(task), stageOf(task));
       foot.hidden = NAMED.has(task.status); // the column says it
       tell(task, since);
-      say(trouble, firstLine(troubleOf(task)));
+      say(trouble, oneLine(troubleOf(task)));
       trouble.hidden = !troubleOf(task);
       anchor.dataset.task = task.id;
       set(anchor, { href: task.job_id ? to("/jobs", task.job_id) : null, tabindex: "0",

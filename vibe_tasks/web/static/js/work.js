@@ -1,7 +1,7 @@
 // Words for jobs and tasks, as the commands use them, and where in the API they are found.
 
 import { h, link, to } from "./dom.js";
-import { moment, ago } from "./format.js";
+import { ago, counted, moment } from "./format.js";
 
 export const STATUSES = ["blocked", "pending", "processing", "completed", "failed", "cancelled"];
 export const KINDS = ["dev", "qa", "review", "fix", "deploy", "call", "follow", "event"];
@@ -11,6 +11,11 @@ export const PRIORITIES = ["fix", "critical", "high", "normal", "low"];
 export function shortId(id) {
   const text = String(id ?? "");
   return /^[0-9a-f]{8}-[0-9a-f]{4}-/i.test(text) ? text.slice(0, 8) : text;
+}
+
+/** A text in which ids of jobs are as short as elsewhere on the page. */
+export function shortIds(text) {
+  return String(text ?? "").replace(/\b([0-9a-f]{8})-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b/gi, "$1");
 }
 
 /** A plan's name from its id, which ends in a number of the run. */
@@ -57,8 +62,22 @@ function iso(at) {
   return Number.isNaN(date.getTime()) ? null : date.toISOString();
 }
 
-/** The first line of a text that may be long. */
-export function firstLine(text, most = 160) {
-  const line = String(text ?? "").trimStart().split("\n", 1)[0];
+/** All lines of a text as one, as `vibe dlq list` tells them; the page cuts what does not fit. */
+export function oneLine(text, most = 600) {
+  const lines = String(text ?? "").slice(0, 4 * most).split("\n").map((line) => line.trim());
+  const line = lines.filter(Boolean).join(" · ");
   return line.length > most ? `${line.slice(0, most - 1)}…` : line;
+}
+
+/** Status and word of a job's badge: a job whose fix rounds are used up is completed, yet dead. */
+export function standing(job) {
+  return job.dead_at ? ["dead", "dead letter"] : [job.status, null];
+}
+
+/** Why a job is a dead letter, as listings of them tell it; of others its error. */
+export function lastWords(job) {
+  if (job.error || !job.dead_at) return job.error;
+  const said = job.result?.summary ?? "";
+  if (job.result?.verdict === "undecided") return said;
+  return `after ${counted(job.round, "fix round")}: ${said}`;
 }

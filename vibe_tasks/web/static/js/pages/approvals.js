@@ -5,6 +5,7 @@ import { diffView } from "../diff.js";
 import { h, keyed, link, put, say, to } from "../dom.js";
 import { count, counted, money } from "../format.js";
 import { badge, card, empty, failed, failure, head, skeleton } from "../parts.js";
+import { whatWaits } from "../waiting.js";
 import { jobLink, planName } from "../work.js";
 
 const WAKES = /^(APPROVAL_|DEPLOYED|PLAN_|TASK_|QA_|BUDGET_|ROLLED_|JOB_)/;
@@ -13,11 +14,11 @@ export function page(context) {
   const deploys = deployCard(context);
   const undecided = undecidedCard(context);
   const budgets = budgetCard(context);
-  const calm = h("div", { class: "card", hidden: true }, empty("Nothing waits for you", "Deploys with `approval: manual`, QA without a majority and used-up budgets come here.", "done"));
+  const calm = h("div", { class: "card", hidden: true }, empty("Nothing waits for you", ["Deploys with ", h("code", {}, "approval: manual"), ", QA without a majority and used-up budgets come here."], "done"));
   const waiting = h("div", { class: "card" }, skeleton(5));
   const trouble = h("div", {});
   const look = context.live({
-    load: (signal) => loadAll(context.api, signal),
+    load: (signal) => whatWaits(context.api, signal),
     show(found) {
       waiting.remove();
       put(trouble);
@@ -33,25 +34,6 @@ export function page(context) {
   for (const part of [deploys, undecided, budgets]) part.again = () => look.refresh();
   return { element: h("div", {}, head("Approvals", { line: "What goes no further without you." }),
     trouble, h("div", { class: "stack" }, waiting, calm, deploys.element, undecided.element, budgets.element)) };
-}
-
-async function loadAll(api, signal) {
-  const [approvals, letters, accounts] = await Promise.all([
-    api.get("approvals", { limit: 200 }, { signal }),
-    api.get("dlq", { limit: 200 }, { signal }),
-    api.get("budgets", { waiting: true, limit: 200 }, { signal }),
-  ]);
-  return {
-    deploys: approvals.items,
-    undecided: letters.items.filter(isUndecided),
-    budgets: accounts.items.flatMap(({ plan, budgets, waiting }) => budgets.filter((budget) => budget.used_up)
-      .map((budget) => ({ plan: { id: plan, name: planName(plan) }, budget, waiting }))),
-  };
-}
-
-/** The last qa of a task is a dead letter because too few reviewers voted; else its rounds are used up. */
-function isUndecided(job) {
-  return job.kind === "qa" && job.status === "completed" && !/^after \d+ fix rounds?:/.test(job.error ?? "");
 }
 
 function deployCard(context) {

@@ -3,7 +3,7 @@
 import { h, keyed, put, say } from "../dom.js";
 import { counted } from "../format.js";
 import { empty, failed, head, skeleton } from "../parts.js";
-import { firstLine, jobLink, KINDS, shortId, what, when } from "../work.js";
+import { jobLink, KINDS, oneLine, shortId, what, when } from "../work.js";
 
 const PAGE = 200; // at once; a button loads more
 const WAKES = /^(JOB_|TASK_|QA_|PLAN_)/;
@@ -135,7 +135,7 @@ function row(job, state, changed) {
     h("td", { class: "mono muted", data: { label: "Job" } }, shortId(job.id)),
     h("td", { class: "number", data: { label: "Attempts" } }),
     h("td", { data: { label: "Since" } }),
-    h("td", { class: "error-cell", data: { label: "Error" } }));
+    h("td", { class: "error-cell", data: { label: "Error" } }, h("span", { class: "lines-3" })));
 }
 
 function update(state) {
@@ -144,7 +144,7 @@ function update(state) {
     select.firstElementChild.checked = state.chosen.has(job.id);
     say(attempts, job.attempt);
     put(since, when(job.dead_at));
-    say(error, firstLine(job.error, 240));
+    say(error.firstElementChild, oneLine(job.error));
     error.title = job.error ?? "";
   };
 }

@@ -1,13 +1,13 @@
 // One job: what it is, its attempts and their errors, its history, log, change, and its way to a worker.
 
 import { h, keyed, link, put, say, to } from "../dom.js";
-import { now, span } from "../format.js";
+import { cut, now, span } from "../format.js";
 import { attemptsOf } from "../history.js";
 import { changeCard, logCard, routingCard } from "../job_cards.js";
-import { badge, card, failed, rebadge, skeleton } from "../parts.js";
+import { badge, card, empty, failed, rebadge, skeleton } from "../parts.js";
 import { timeline } from "../timeline.js";
 import { harmless } from "../diff.js";
-import { jobLink, mayCancel, mayRetry, priorityWord, what, when } from "../work.js";
+import { jobLink, lastWords, mayCancel, mayRetry, priorityWord, standing, what, when } from "../work.js";
 
 const ENDED = new Set(["completed", "failed", "cancelled"]);
 const IDLE = 20_000; // milliseconds between two looks at a job that has ended
@@ -32,7 +32,11 @@ export function page(context) {
       context.title(what(job));
       parts.show(job);
     },
-    fail: (problem) => { if (!state.job) failed(place, problem, () => look.refresh()); },
+    fail(problem) {
+      if (state.job) return;
+      if (problem.status === 404) put(place, missing(id));
+      else failed(place, problem, () => look.refresh());
+    },
     seconds: 2,
     wakes(event) {
       const job = state.job;
@@ -46,6 +50,11 @@ export function page(context) {
   parts.cancel.addEventListener("click", () => cancel(context, path, state.job, again));
   context.key("r", "Retry the job", () => mayRetry(state.job ?? {}) && parts.retry.click());
   return { element: place };
+}
+
+function missing(id) {
+  return h("div", { class: "card" }, h("h1", { class: "unseen" }, "Job"),
+    empty(`There is no job ${cut(id, 60)}`, link("/jobs", {}, "All jobs"), "jobs"));
 }
 
 function makeParts(context, path) {
@@ -78,17 +87,15 @@ function makeParts(context, path) {
     element, retry: retryButton, cancel: cancelButton,
     show(job) {
       say(title, what(job));
-      rebadge(state, job.status, job.dead_at ? "dead letter" : null);
+      rebadge(state, ...standing(job));
       say(about, job.task?.title);
       about.hidden = !job.task?.title;
       say(line, job.id);
       retryButton.hidden = !mayRetry(job);
       cancelButton.hidden = !mayCancel(job);
-      error.hidden = !job.error;
-      if (error.vibeText !== job.error) put(error, job.error ? [h("strong", {}, job.status === "completed" ? "It said" : "Error"), h("pre", { class: "break" }, harmless(job.error))] : null);
-      error.vibeText = job.error; // made anew every two seconds, nobody could mark and copy it
+      showError(error, job);
       showFacts(facts, job);
-      const found = attemptsOf(job.history ?? []);
+      const found = judged(attemptsOf(job.history ?? []), job);
       noAttempts.hidden = found.length > 0;
       keyed(attempts, [...found].reverse(), (each) => `${each.number} ${each.from}`, attemptRow, updateAttempt);
       bars.show(job.history ?? [], now());
@@ -125,7 +132,28 @@ function showFacts(place, job) {
     });
 }
 
-const OUTCOMES = { again: ["pending", "not done, tried again"], "put off": ["blocked", "put off"] };
+const OUTCOMES = {
+  again: ["pending", "not done, tried again"], "put off": ["blocked", "put off"],
+  fail: ["failed", "refused"], undecided: ["blocked", "undecided"],
+};
+
+/** The attempts; the one that gave a verdict other than a pass is called by it. */
+function judged(attempts, job) {
+  const last = attempts.at(-1);
+  const verdict = job.result?.verdict;
+  if (last?.outcome === "completed" && ["qa", "review"].includes(job.kind) && verdict in OUTCOMES) last.outcome = verdict;
+  return attempts;
+}
+
+function showError(place, job) {
+  const words = lastWords(job);
+  const name = job.dead_at ? "Dead letter" : job.status === "completed" ? "It said" : "Error";
+  const stamp = words && `${name} ${words}`;
+  place.hidden = !words;
+  if (place.vibeText === stamp) return; // made anew every two seconds, nobody could mark and copy it
+  place.vibeText = stamp;
+  put(place, words ? [h("strong", {}, name), h("pre", { class: "break" }, harmless(words))] : null);
+}
 
 function attemptRow() {
   return h("li", { class: "attempt" }, h("div", { class: "attempt-line" }, h("strong", {}), badge("running"), h("span", { class: "muted" })), h("pre", { class: "break" }));

@@ -2,13 +2,13 @@
 
 import { h, keyed, put, say, set } from "../dom.js";
 import { badge, empty, failed, head, rebadge, skeleton } from "../parts.js";
-import { firstLine, jobLink, KINDS, shortId, STATUSES, what, when } from "../work.js";
+import { jobLink, KINDS, oneLine, shortId, standing, STATUSES, what, when } from "../work.js";
 
 const PAGE = 50;
 const FILTERS = ["status", "lane", "plan", "task", "kind"];
 
 export function page(context) {
-  const asked = Object.fromEntries(FILTERS.map((name) => [name, context.query.get(name) ?? ""]));
+  const asked = Object.fromEntries(FILTERS.map((name) => [name, wanted(name, context.query.get(name) ?? "")]));
   const state = { asked, cursors: [], next: null };
   const body = h("tbody", {});
   const table = h("table", { class: "folds job-list" },
@@ -48,6 +48,12 @@ export function page(context) {
   });
   context.key("f", "Filter", () => form.querySelector("select, input").focus());
   return { element: h("div", {}, head("Jobs", { line: "Every piece of work in the ledger, newest first." }), h("div", { class: "card" }, form, place, turn.element)) };
+}
+
+/** What the address asks for; what a choice does not have is nothing that was asked for. */
+function wanted(name, value) {
+  const known = { status: STATUSES, kind: KINDS }[name];
+  return known && !known.includes(value) ? "" : value;
 }
 
 function filters(asked, change) {
@@ -95,19 +101,20 @@ export function pager(turn) {
 function row(job) {
   return h("tr", {},
     h("td", { class: "lead" }, jobLink(job.id, what(job))),
-    h("td", { data: { label: "Status" } }, badge(job.status)),
+    h("td", { data: { label: "Status" } }, badge(...standing(job))),
     h("td", { class: "mono muted", data: { label: "Job" } }, shortId(job.id)),
     h("td", { data: { label: "Lane" } }, job.lane),
     h("td", { data: { label: "Attempt" }, class: "number" }),
     h("td", { data: { label: "Changed" } }),
-    h("td", { data: { label: "Error" }, class: "error-cell" }));
+    h("td", { data: { label: "Error" }, class: "error-cell" }, h("span", { class: "lines-2" })));
 }
 
 function update(element, job) {
   const [, status, , , attempt, changed, error] = element.children;
-  rebadge(status.firstElementChild, job.status, job.dead_at && job.status !== "failed" ? `${job.status}, dead letter` : null);
+  rebadge(status.firstElementChild, ...standing(job));
   say(attempt, job.attempt || "");
   put(changed, when(job.status_updated_at));
-  say(error, firstLine(job.error));
+  say(error.firstElementChild, oneLine(job.error));
+  error.classList.toggle("none", !job.error);
   error.title = job.error ?? "";
 }

@@ -7,6 +7,7 @@ import { icon } from "../icons.js";
 import { perFrame } from "../live.js";
 import { badge, card, empty, failed, head, LEVELS, rebadge, skeleton } from "../parts.js";
 import { lanesCard } from "./overview_lanes.js";
+import { shortIds } from "../work.js";
 import { needsCard } from "./overview_needs.js";
 import { plansCard } from "./overview_plans.js";
 
@@ -132,7 +133,7 @@ function workersCard() {
     show({ workers }) {
       const there = workers.filter(({ status }) => status !== "offline");
       put(rest, there.length ? (there.length > 8 ? h("p", { class: "muted small" }, `and ${there.length - 8} more`) : null)
-        : empty("No worker is there", "vibe up starts some.", "workers"));
+        : empty("No worker is there", [h("code", {}, "vibe up"), " starts some."], "workers"));
       keyed(list, there.slice(0, 8), (worker) => worker.worker_id, (worker) =>
         h("li", { class: "row" }, h("span", { class: "row-main" }, h("span", { class: "clip", title: worker.worker_id }, cut(worker.worker_id, 34)), badge(worker.status)),
           h("span", { class: "row-line" })),
@@ -183,11 +184,11 @@ function newsCard(context) {
   const rest = h("div");
   const show = () => {
     const events = context.feed.buckets.priority.all().slice(-8).reverse();
-    put(rest, events.length ? null : empty("Nothing happened yet", "Failures, approvals and what agents ask for come here.", "events"));
+    put(rest, events.length ? null : empty("Nothing happened yet", "Failures, escalations, and what agents ask for come here.", "events"));
     keyed(list, events, (event) => event.id, (event) =>
       h("li", {}, h("a", { class: "row", href: to("/events", undefined, { event: event.id }) },
         h("span", { class: `row-main level-${LEVELS[event.priority]}` }, icon(LEVELS[event.priority], { class: "icon event-level" }), h("span", { class: "clip" }, event.type), h("time", { class: "muted small" })),
-        h("span", { class: "row-line clip" }, event.summary || event.session))),
+        h("span", { class: "row-line clip" }, shortIds(event.summary || event.session)))),
     (row, event) => say(row.querySelector("time"), ago(event.timestamp / 1000)));
   };
   const end = context.feed.on(perFrame(show));

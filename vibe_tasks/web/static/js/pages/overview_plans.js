@@ -27,11 +27,11 @@ export function plansCard(context, tellWaiting) {
       return items.map((plan) => ({ ...plan, account: used.get(plan.id) ?? null }));
     },
     show(plans) {
-      put(rest, plans.length ? null : empty("No plan yet", "vibe submit PLAN brings one in.", "plans"));
+      put(rest, plans.length ? null : empty("No plan yet", [h("code", {}, "vibe submit PLAN"), " brings one in."], "plans"));
       keyed(list, plans, (plan) => plan.id, planRow, updatePlan);
       const sum = (name) => plans.reduce((total, { account }) => total + (account?.used[name] ?? 0), 0);
       const tokens = sum("input_tokens") + sum("output_tokens");
-      say(cost, tokens || sum("usd") ? `These used ${money(sum("usd"))} and ${count(tokens)} tokens.` : "");
+      say(cost, plans.length ? `These used ${money(sum("usd"))} and ${count(tokens)} tokens.` : "");
       tellWaiting(plans.filter(({ account }) => account?.waiting.length).map(({ id, account }) =>
         ({ plan: id, jobs: account.waiting.length, why: account.waiting[0].why })));
     },
@@ -53,7 +53,7 @@ function updatePlan(row, plan) {
   const all = Object.values(plan.tasks ?? {}).reduce((total, each) => total + (Number(each) || 0), 0);
   const used = plan.account?.used;
   const limit = plan.account?.budgets.find(({ scope }) => scope === "plan")?.limit.usd ?? null;
-  const spent = used && (used.usd || limit) ? `${money(used.usd)}${limit ? ` of ${money(limit)}` : ""}` : null;
+  const spent = used ? `${money(used.usd)}${limit ? ` of ${money(limit)}` : ""}` : null;
   const parts = [all ? `${plan.tasks.deployed ?? 0} of ${counted(all, "task")} deployed` : null, spent, ago(plan.created_at)];
   say(row.querySelector(".row-line"), parts.filter(Boolean).join(" · "));
   const bar = row.querySelector(".meter");

@@ -20,7 +20,7 @@ export function page(context) {
     show({ items, next }) {
       more.hidden = !next;
       if (!items.length) {
-        put(place, empty("There are no plans yet", "Start one with: vibe run PLAN, or vibe submit PLAN."));
+        put(place, empty("There are no plans yet", ["Start one with ", h("code", {}, "vibe run PLAN"), " or ", h("code", {}, "vibe submit PLAN"), "."]));
         return;
       }
       if (!table.isConnected) put(place, table, more);

@@ -1,7 +1,7 @@
 // Workers: who is there, what each has in hand; and why lanes were given more or fewer of them.
 
 import { h, keyed, put, say, set } from "../dom.js";
-import { ago, count, counted, moment, now, span } from "../format.js";
+import { ago, count, counted, cut, moment, now, span } from "../format.js";
 import { icon, reshape } from "../icons.js";
 import { badge, card, empty, failed, head, rebadge, skeleton } from "../parts.js";
 
@@ -47,7 +47,7 @@ function workersPart(context) {
     const busy = there.reduce((sum, worker) => sum + worker.active_tasks, 0);
     const slots = there.reduce((sum, worker) => sum + worker.capacity_limit, 0);
     say(line, `${counted(there.length, "worker")} there, ${count(busy)} of ${counted(slots, "slot")} busy.`);
-    put(rest, shown.length ? null : empty("No worker is there", "vibe up starts some; celery -A vibe_tasks worker starts one.", "workers"));
+    put(rest, shown.length ? null : empty("No worker is there", [h("code", {}, "vibe up"), " starts some; ", h("code", {}, "celery -A vibe_tasks worker"), " starts one."], "workers"));
     const sorted = [...shown].sort((one, other) =>
       ORDER.indexOf(one.status) - ORDER.indexOf(other.status) || one.worker_id.localeCompare(other.worker_id));
     keyed(list, sorted, (worker) => worker.worker_id, (worker) => workerRow(context, worker, () => looks.refresh()), updateWorker);
@@ -93,12 +93,18 @@ function updateWorker(element, worker) {
   keyed(lanes, [...worker.lanes.map((lane) => [`lane ${lane}`, lane]), ...labels], ([key]) => key,
     ([key, label]) => h("span", { class: key.startsWith("lane ") ? "chip lane" : "chip", title: key }, label), () => {});
   const parts = [
-    worker.tier, worker.host, worker.version && `version ${worker.version}`,
+    worker.tier, hostOf(worker), worker.version && `version ${worker.version}`,
     worker.started_at && worker.status !== "offline" && `up ${span(now() - worker.started_at)}`,
     `seen ${ago(now() - worker.age)}`,
   ];
   say(facts, parts.filter(Boolean).join(" · "));
+  facts.title = worker.host ?? "";
   act.firstElementChild.hidden = !["online", "lost", "starting"].includes(worker.status);
+}
+
+/** The machine by its name in the worker's; the identity with which it is told from others is long. */
+function hostOf({ worker_id: name, host }) {
+  return host && name.includes("@") ? name.slice(name.indexOf("@") + 1) : host && cut(host, 24);
 }
 
 function decisionsPart(context) {

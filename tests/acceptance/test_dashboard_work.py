@@ -151,6 +151,8 @@ def test_a_deploy_is_approved_or_rejected_by_its_commit(
     good, poor = (job_of(web.ledger, task, "deploy") for task in ("good", "poor"))
 
     visit.go("/approvals")
+    number = visit.page.locator("#pages a[data-path='/approvals'] .count")
+    visit.until(lambda: int(number.inner_text() or 0) >= 2)
     button(visit, "Approve good of gate").click()
     answer(visit, "Cancel")
     assert row(web.ledger, good)["status"] == "blocked"
@@ -239,12 +241,38 @@ def test_dead_letters_are_filtered_and_discarded_many_at_once(visit: Visit, web:
     visit.page.get_by_text("No dead letter is like that").wait_for()
 
 
+def test_a_task_that_qa_refused_for_good_is_shown_as_dead(
+    visit: Visit, web: Web, tmp_path: Path
+) -> None:
+    """Its qa job has completed, yet it is a dead letter with its reason, and its attempt refused
+    the commit; a job that is nowhere has a way back to the list.
+    """
+    tasks = [{"id": "poor", "prompt": "x", "max_fix_rounds": 0}]
+    submit_plan(web.ledger, prepared(tmp_path, name="refused", tasks=tasks))
+    commit = do(web.ledger, tmp_path, "poor", text="x", summary="x")
+    job = job_of(web.ledger, "poor", "qa")
+    bench = bench_of(web.ledger, tmp_path, job)
+    bench.finish({"verdict": "fail", "summary": "3\ntests"}, Outcome.REJECTED, commit=commit)
+    visit.go(f"/jobs/{job}")
+    visit.page.locator(".title-line .badge.bad", has_text="dead letter").wait_for()
+    assert "after 0 fix rounds: 3\ntests" in visit.text(".job-error")
+    assert visit.text(".attempt .badge.bad") == "refused"
+    visit.go("/dead-letters")
+    visit.page.locator(".error-cell", has_text="after 0 fix rounds: 3 · tests").wait_for()
+    visit.go("/jobs/nowhere")
+    visit.page.get_by_text("There is no job nowhere").wait_for()
+    assert button(visit, "Try again").count() == 0
+    visit.page.locator("main").get_by_role("link", name="All jobs").click()
+    visit.page.get_by_role("heading", level=1, name="Jobs").wait_for()
+    visit.wrong[:] = [each for each in visit.wrong if "404" not in each]
+
+
 def test_jobs_are_filtered_and_paged_and_new_ones_come_by_themselves(
     visit: Visit, web: Web
 ) -> None:
     """Fifty on a page; the address carries the filter; a job is cancelled on its own page."""
     submit(web.ledger, *(new_job(id=f"row-{n}", lane="rows", name="count") for n in range(120)))
-    visit.go("/jobs?lane=rows")
+    visit.go("/jobs?lane=rows&status=bogus")
     rows = visit.page.locator(".job-list tbody tr")
     visit.until(lambda: "row-119" in rows.first.inner_text() and rows.count() == 50)
     button(visit, "Older").click()

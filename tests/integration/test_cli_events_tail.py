@@ -85,7 +85,10 @@ def test_a_wrong_token_is_one_line(web: Web, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr("vibe_tasks.cli.listening._token", lambda: "wrong")
     refused = vibe("events", "tail", "--url", web.url)
     assert (refused.exit_code, refused.stdout) == (2, "")
-    said = f"vibe: {web.url} does not accept this token (HTTP 401)"
+    said = (
+        f"vibe: {web.url} does not accept this token (HTTP 401); "
+        "set VIBE_API_TOKEN to one of the server's"
+    )
     assert refused.stderr.splitlines()[1:] == [said]
 
 

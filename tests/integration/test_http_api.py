@@ -202,7 +202,9 @@ def test_a_job_is_done_over_http(web: Web) -> None:
 
 def test_lanes_are_governed(web: Web) -> None:
     """Null takes a limit away, one that is left out stays as it is."""
-    assert post(web, "lanes/slow/pause")["paused"] is True
+    paused = post(web, "lanes/slow/pause")
+    assert paused["paused"] is True
+    assert paused["warning"] == "no worker that is online serves lane slow"
     limits = {"concurrency": 2, "rate": "10/m", "scaling": {"max_size": 4, "up_age": 1.5}}
     answer = web.client.patch(API + "lanes/slow", json=limits).json()
     assert (answer["concurrency"], answer["rate"]) == (2, "10/m")
@@ -224,8 +226,9 @@ def test_workers_are_drained(web: Web, filled: Filled) -> None:
     assert filled.plan
     assert post(web, f"workers/{WORKER}/drain")["status"] in {"draining", "lost"}
     assert [each["worker_id"] for each in post(web, "workers/drain", {"names": [WORKER]})["items"]]
-    missing = post(web, "workers/drain", {"names": [f"{WORKER}3"]}, status=400)
+    missing = post(web, "workers/drain", {"names": [f"{WORKER}3"]}, status=404)
     assert "did you mean" in missing["detail"]
+    assert post(web, "workers/nobody/drain", status=404)["detail"].startswith("no worker nobody")
 
 
 def test_events_come_in_and_are_ruled(web: Web, filled: Filled) -> None:
@@ -240,8 +243,9 @@ def test_events_come_in_and_are_ruled(web: Web, filled: Filled) -> None:
     assert get(web, "events", after=stored[0]["id"], session_id="s1")["items"] == stored[1:]
     assert get(web, "events/recent", hook_event_type="MyHook")["items"] == stored[1:]
     assert "s1" in get(web, "events/filter-options")["session_ids"]
-    for wrong in ([], {}, [event], [*many, {}], "no"):
+    for wrong in ([], {}, [event], "no"):
         assert post(web, "events", wrong, status=400)["detail"]
+    assert post(web, "events", [*many, {}], status=400)["detail"].startswith("body[2]: missing")
     assert len(get(web, "events", session_id="s1")["items"]) == 2
     changed = {"regular_days": 3, "priorities": {"MyHook": 2}}
     rules = web.client.put(API + "events/rules", json=changed).json()["items"]
@@ -350,6 +354,10 @@ def test_a_plan_is_submitted(web: Web, tmp_path: Path) -> None:
     ):
         refused = sent(wrong)
         assert (refused.status_code, said in refused.json()["detail"]) == (422, True), refused.text
+        assert "\n" not in refused.json()["detail"]
+    many = sent(plan.replace("prompt: a", "promt: a") + "\n        colour: red").json()
+    assert len(many["errors"]) > 1
+    assert many["detail"] == "{at}: {error}".format(**many["errors"][0])
     assert sent(b"\xff").status_code == 400
     away = sent(plan.replace(f"repo: {tmp_path}/repo", "repo: file:///nowhere/repo.git"))
     assert away.status_code in {400, 502}
@@ -373,5 +381,9 @@ def test_a_person_lets_work_go_on(web: Web, filled: Filled) -> None:
     path = f"plans/{filled.plan}/approve"
     assert post(web, path, {"jobs": [filled.dev]}, status=409)
     assert post(web, path, {"task": "b"}, status=409)
+    assert "did you mean" not in post(web, path, {"task": "nothing"}, status=404)["detail"]
+    assert web.client.post(API + path).status_code == 400  # nothing is approved unasked
+    for wrong in ({}, {"jobs": []}, {"all": True, "task": "a"}):
+        assert "or all: true" in post(web, path, wrong, status=400)["detail"]
     assert post(web, path, {"jobs": [filled.deploy]})["approved"] == [filled.deploy]
     assert get(web, f"jobs/{filled.deploy}")["status"] == "pending"

@@ -210,6 +210,36 @@ def test_an_unchanged_body_is_not_sent_again(tmp_path: Path) -> None:
         assert "etag" not in web.client.post(API + "lanes/code/pause").headers
 
 
+def test_mistakes_are_told_in_words_that_help(tmp_path: Path) -> None:
+    """A misspelt filter is refused rather than ignored; so is a body that does not say what it is,
+    and one that is no JSON says where.
+    """
+    with running_web(tmp_path / "home", web_rate=0) as web:
+        misspelt = web.client.get(API + "jobs?statuss=failed&limit=1")
+        assert misspelt.status_code == 422
+        assert misspelt.json()["detail"] == (
+            "query.statuss: no such parameter, did you mean 'status'?"
+        )
+        assert "session_id, min_priority" in web.client.get(API + "events?x=1").json()["detail"]
+        assert "has none" in web.client.get(API + "config?x=1").json()["detail"]
+        assert web.client.get(API + "lanes?limit=5").status_code == 200  # as any listing
+        for kind in ({}, {"Content-Type": "text/plain"}):
+            answer = web.client.post(API + "jobs/claim", content=b'{"lanes": ["a"]}', headers=kind)
+            assert answer.status_code == 415
+            assert answer.json()["detail"] == "send Content-Type: application/json"
+        for kind in ("application/json; charset=utf-8", "application/vnd.api+json"):
+            answer = web.client.post(
+                API + "jobs/claim", content=b"{bad", headers={"Content-Type": kind}
+            )
+            assert answer.status_code == 422
+            assert answer.json()["detail"].endswith("line 1 column 2 (char 1)")
+        assert "openapi.json" in web.client.get(API + "nothing").json()["detail"]
+        assert web.client.get(API + "jobs/nothing").json()["detail"].startswith("no job nothing")
+        answer = web.client.delete(API + "plans")
+        assert (answer.status_code, answer.headers["allow"]) == (405, "GET, POST")
+        assert answer.json()["detail"] == "DELETE is not for this path: GET, POST"
+
+
 @pytest.mark.parametrize(
     "cursor",
     ["", "x", "é", "e30", cursor_of(), cursor_of(1, 2), cursor_of("1"), cursor_of(1.5),

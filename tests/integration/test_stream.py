@@ -95,15 +95,31 @@ def test_a_version_that_there_is_not_falls_back_to_the_first(web: Web, version: 
 
 
 def test_parameters_that_make_no_sense_are_left_out(web: Web, agent: Hook) -> None:
-    """A client with a mistake in its address sees events rather than nothing."""
+    """A client with a mistake in its address sees events rather than nothing, and in version 2
+    hears of each mistake first.
+    """
     query = f"protocol=2&min_priority=high&after=-1&session_id=&after={'9' * 30}&x=%ff%00"
     with watching(web.url, query) as client:
+        told = [client.next() for _ in range(2)]
+        assert {each["type"] for each in told} == {"error"}
+        assert told[0]["error"] == "min_priority 'high' is ignored: it must be a number from 0 to 3"
+        assert told[1]["error"].startswith("after '9999")
         assert client.next()["resumed"] is False
         client.next()
         posted = agent.stored()
         assert client.event()["id"] == posted["id"]
     with watching(web.url, "protocol=2&session_id=%00a") as client:
         assert [client.next()["type"], client.next()["type"]] == ["hello", "initial"]
+    with watching(web.url, "min_priority=7&after=xx") as client:
+        assert client.next()["type"] == "initial"
+
+
+def test_a_page_is_told_that_it_is_a_websocket(web: Web) -> None:
+    """Whoever asks for the stream as for a page gets a sentence."""
+    answer = web.client.get("/stream")
+    assert (answer.status_code, answer.headers["upgrade"]) == (426, "websocket")
+    assert "ws://" in answer.json()["detail"]
+    assert web.client.post("/stream").status_code == 405
 
 
 def test_nothing_is_missed_between_the_first_message_and_the_live_ones(web: Web) -> None:

@@ -137,7 +137,8 @@ async def _ours(request: Request, error: Exception) -> Response:
         return problem(request.url.path, status, "an error of ours, see the log")
     if isinstance(error, PlanError):
         lines = [line for line in str(error).splitlines() if line.strip()]
-        return problem(request.url.path, status, lines[0], errors=[_mistake(each) for each in lines])
+        errors = [_mistake(each) for each in lines]
+        return problem(request.url.path, status, lines[0], errors=errors)
     return problem(
         request.url.path, status, str(error), headers=BUSY if status == 503 else None
     )  # fmt: skip
@@ -145,8 +146,8 @@ async def _ours(request: Request, error: Exception) -> Response:
 
 def _mistake(line: str) -> dict[str, str]:
     """One of a plan's, of the line that tells it: `plan:4: repo: must be an address`."""
-    place, _, said = line.rpartition(": ") if line.count(": ") == 1 else line.partition(": ")
-    return {"at": place or "body", "error": said}
+    place, colon, said = line.partition(": ")
+    return {"at": place, "error": said} if colon else {"at": "body", "error": line}
 
 
 async def _away(request: Request, error: Exception) -> Response:

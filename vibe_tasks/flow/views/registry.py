@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from vibe_tasks.errors import InputError
+from vibe_tasks.errors import UnknownWorkerError
 from vibe_tasks.store import workers
 from vibe_tasks.store.engine import Database
 from vibe_tasks.suggestion import did_you_mean

@@ -12,15 +12,15 @@ from hashlib import sha256
 from math import isfinite
 from typing import Annotated, Any, TypeVar
 
-from fastapi import Depends, Query
-from fastapi.dependencies.utils import get_flat_dependant
+from fastapi import Depends, Query, params
+from fastapi.dependencies.utils import get_flat_params
 from fastapi.requests import Request
 from fastapi.responses import Response
 from fastapi.routing import APIRoute
 
 from vibe_tasks.errors import InputError
 from vibe_tasks.suggestion import did_you_mean
-from vibe_tasks.web.models.kinds import Problem
+from vibe_tasks.web.models.kinds import Page, Problem
 from vibe_tasks.web.problems import problem
 from vibe_tasks.web.security import RoleName, needs
 from vibe_tasks.web.services import Services
@@ -29,6 +29,9 @@ MOST = 1_000
 """Items of one page."""
 
 LONGEST_CURSOR = 500
+
+PAGING = ("limit", "cursor")
+"""What every listing may be asked for; one that has no pages comes whole."""
 
 MOST_WRONG = 20
 """Unknown parameters that an answer names."""
@@ -145,7 +148,10 @@ class Tagged(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """The handler, with tags."""
         handle = super().get_route_handler()
-        known = [each.alias for each in get_flat_dependant(self.dependant).query_params]
+        found = get_flat_params(self.dependant)
+        known = [each.alias for each in found if isinstance(each.field_info, params.Query)]
+        if getattr(self.response_model, "__name__", "").startswith(Page.__name__):
+            known += [name for name in PAGING if name not in known]
         takes_json = self.body_field is not None
 
         async def tagged(request: Request) -> Response:

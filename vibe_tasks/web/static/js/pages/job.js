@@ -34,8 +34,8 @@ export function page(context) {
     },
     fail(problem) {
       if (state.job) return;
-      if (problem.status === 404) put(place, missing(id));
-      else failed(place, problem, () => look.refresh());
+      if (problem.status !== 404) failed(place, problem, () => look.refresh());
+      else if (!place.querySelector(".empty")) put(place, missing(id)); // a focus in it stays
     },
     seconds: 2,
     wakes(event) {

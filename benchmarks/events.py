@@ -30,10 +30,6 @@ from vibe_tasks.web.intake import Intake
 
 INDEXES = ("idx_events_session", "idx_events_source", "idx_events_priority",
            "idx_events_session_priority", "idx_events_type_priority")  # fmt: skip
-INDEXES = ("idx_events_session", "idx_events_source", "idx_events_priority",
-           "idx_events_session_priority", "idx_events_type_priority")  # fmt: skip
-INDEXES = ("idx_events_session", "idx_events_source", "idx_events_priority",
-           "idx_events_session_priority", "idx_events_type_priority")  # fmt: skip
 SESSIONS = 200
 RATE = 2_000
 VIEW: dict[str, Any] = {"limit": 300, "priority_limit": 100, "regular_limit": 200}

@@ -18,7 +18,7 @@ def write(path: str, text: str) -> None:
     Path(path).write_text(text, encoding="utf-8")
 
 
-def until(condition: Callable[[], bool], *, seconds: float) -> None:
+def until(condition: Callable[[], bool], *, seconds: float = 60.0) -> None:
     """Wait for this; a program of its own has no better way than to look again and again."""
     deadline = time.monotonic() + seconds
     while not condition() and time.monotonic() < deadline:

@@ -33,13 +33,15 @@ def done_by(cluster: Cluster, lane: str) -> Counter[str]:
 
 def test_a_burst_spreads_evenly_over_equal_workers(cluster: Cluster) -> None:
     """A thousand jobs at once over three workers: nobody does a fifth more than another, and each
-    is sent once.
+    is sent once. Jobs that take a while: of those that take nothing, the worker does most that
+    the operating system lets run most.
     """
     crew = [cluster.start_worker("burst", processes=2) for _ in range(3)]
     for each in crew:
         ready(each)
-    results = cluster.jobs.echo.submit_many([(n,) for n in range(1_000)], lane="burst")
-    assert [each.get(timeout=60) for each in results] == list(range(1_000))
+    results = cluster.jobs.ponder.submit_many([(0.03,)] * 1_000, lane="burst")
+    for each in results:
+        each.get(timeout=120)
     shares = done_by(cluster, "burst")
     assert set(shares) == {name_of(each) for each in crew}
     assert max(shares.values()) <= 1.2 * min(shares.values()), shares

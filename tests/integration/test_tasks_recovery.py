@@ -61,9 +61,16 @@ def test_twenty_running_jobs_of_a_killed_worker_do_not_wait_for_their_leases(
 
 
 def test_a_living_worker_of_the_same_name_keeps_its_jobs(cluster: Cluster, tmp_path: Path) -> None:
-    """When a second one comes, and when that goes again, killed or not."""
+    """When a second one comes, and when that goes again, killed or not; a third may come once the
+    living one has beaten: until then the name's process is the second's, which is gone.
+    """
     log, gate = tmp_path / "log", tmp_path / "gate"
     name = ("-n", "twins@test")
+
+    def beaten() -> None:
+        lease = cluster.row(result.id)["lease_until"]
+        until(lambda: cluster.row(result.id)["lease_until"] > lease + 3)
+
     with cluster.worker("twins", *name) as first:
         result = cluster.jobs.hold.apply_async((str(log), str(gate)), lane="twins")
         until(log.exists)
@@ -71,10 +78,10 @@ def test_a_living_worker_of_the_same_name_keeps_its_jobs(cluster: Cluster, tmp_p
             assert "another worker is called twins@test" in said(second)
             second.ask_to_end()
             assert second.wait(60) == 0
+        beaten()
         with cluster.worker("other", *name) as third:
             third.kill()
-            lease = cluster.row(result.id)["lease_until"]
-            until(lambda: cluster.row(result.id)["lease_until"] > lease + 3)
+            beaten()
         gate.touch()
         assert result.get(timeout=60) == "started"
         assert first.exit_code() is None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from starlette.datastructures import QueryParams
 
@@ -33,4 +35,20 @@ EVERYTHING = Wish(protocol=2)
 )
 def test_what_an_address_asks_for(query: str, asked: Asked) -> None:
     """What makes no sense is left out; a version that there is not becomes the first."""
-    assert asked_for(QueryParams(query)) == asked
+    assert replace(asked_for(QueryParams(query)), ignored=()) == asked
+
+
+@pytest.mark.parametrize(
+    ("query", "names"),
+    [
+        ("protocol=2&after=99999999999999999999", ["after"]),
+        ("protocol=2&after=%C2%B2", ["after"]),
+        ("protocol=2&after=-1&min_priority=4", ["min_priority", "after"]),
+        ("protocol=2&after=5&min_priority=3", []),
+        ("protocol=1&after=x", []),
+    ],
+)
+def test_what_is_left_out_is_told(query: str, names: list[str]) -> None:
+    """In a message for each; version 1 has no word for it."""
+    told = asked_for(QueryParams(query)).ignored
+    assert [str(each["error"]).split()[0] for each in told] == names

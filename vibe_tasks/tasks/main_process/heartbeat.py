@@ -82,9 +82,12 @@ class Heartbeat:
         ledger = resources.ledger()
         with ledger.begin() as connection:
             alone = workers.sign_off(connection, self._registered)
-        # Where another worker has our name, what is held under it may be its own.
+        # Where another worker has our name, what is held under it may be its own; it had it when we
+        # came where we stand without our host although that is known (`steps.register`).
+        shared = self._registered.host is None and processes.this_host() is not None
         noted = {(each.job, each.attempt) for each in sheet().all()}
-        attempts.interrupt(ledger, self._registered.worker, why, only=None if alone else noted)
+        only = None if alone and not shared else noted
+        attempts.interrupt(ledger, self._registered.worker, why, only=only)
 
     def _run(self) -> None:
         wait = self._every

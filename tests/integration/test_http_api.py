@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 
 from tests.filled_ledger import HANDLER, WORKER, Filled, fill
 from tests.ledgers import claim, middle, new_job, put_into, row, submit
 from tests.plan_jobs import prepared
 from tests.repositories import new_repository
 from tests.web import Web, running_web
-from vibe_tasks.cli.main import cli
 from vibe_tasks.flow import control
 from vibe_tasks.flow.submission import submit_plan
 from vibe_tasks.jobs import JobStatus
@@ -24,12 +21,6 @@ from vibe_tasks.store import jobs
 from vibe_tasks.store.event_tables import job_logs
 
 API = "/api/v1/"
-MOVING = {"age", "elapsed", "wait", "wait_seconds", "oldest_seconds", "oldest_pending_seconds",
-          "oldest_unsent_seconds", "seconds"}  # fmt: skip
-"""Fields that differ from one look to the next."""
-
-SPAN = re.compile(r"\d+(\.\d+)? (s|days)\b|\d+:\d\d (min|h)\b")
-"""How long something has lasted, in words."""
 
 
 @pytest.fixture(scope="module")
@@ -58,71 +49,6 @@ def post(web: Web, path: str, body: Any = None, *, status: int = 200) -> Any:
     answer = web.client.post(API + path, json={} if body is None else body)
     assert answer.status_code == status, answer.text
     return answer.json() if answer.content else None
-
-
-def told(*arguments: str) -> Any:
-    """What the command prints with `--json`."""
-    result = CliRunner().invoke(cli, [*arguments, "--json"], prog_name="vibe")
-    assert result.exit_code == 0, result.output
-    return json.loads(result.stdout)
-
-
-def still(value: Any) -> Any:
-    """The value without what differs from look to look, and without what is empty: HTTP says so of
-    fields that the command leaves out.
-    """
-    if isinstance(value, dict):
-        shown = {name: still(each) for name, each in value.items() if name not in MOVING}
-        return {name: each for name, each in shown.items() if each not in (None, [])}
-    if isinstance(value, str):
-        return SPAN.sub("…", value)
-    return [still(each) for each in value] if isinstance(value, list) else value
-
-
-@pytest.mark.parametrize(
-    ("command", "path"),
-    [
-        (("status",), "status"),
-        (("jobs", "list"), "jobs"),
-        (("jobs", "list", "--status", "failed", "--lane", "code"), "jobs?status=failed&lane=code"),
-        (("jobs", "list", "--plan", "todo", "--task", "a", "--kind", "dev"),
-         "jobs?plan=todo&task=a&kind=dev"),
-        (("jobs", "show", "{dev}"), "jobs/{dev}"),
-        (("jobs", "show", "{failed}"), "jobs/{failed}"),
-        (("jobs", "explain", "{pending}"), "jobs/{pending}/explanation"),
-        (("jobs", "explain", "{deploy}"), "jobs/{deploy}/explanation"),
-        (("dlq", "list"), "dlq"),
-        (("plans", "list"), "plans"),
-        (("plans", "show", "todo"), "plans/todo"),
-        (("plans", "budget", "todo"), "plans/todo/budget"),
-        (("plans", "approve", "todo", "--diff"), "plans/todo/approvals?diff=true"),
-        (("lanes", "list"), "lanes"),
-        (("workers", "list"), "workers"),
-        (("scale", "history"), "scale/history?limit=20"),
-        (("cache", "stats"), "cache"),
-        (("events", "handlers"), "events/handlers"),
-        (("events", "rules"), "events/rules"),
-        (("db", "check"), "db"),
-        (("config",), "config"),
-        (("doctor",), "doctor"),
-        (("health", "worker", "--name", WORKER, "--max-age", "600"),
-         f"health/worker?name={WORKER}&max_age=600"),
-        (("health", "ledger"), "health/ledger"),
-        (("health", "dispatcher", "--max-age", "600"), "health/dispatcher?max_age=600"),
-    ],
-    ids=lambda each: " ".join(each) if isinstance(each, tuple) else "",
-)  # fmt: skip
-def test_http_shows_what_the_command_shows(
-    web: Web, filled: Filled, command: tuple[str, ...], path: str
-) -> None:
-    """Field for field."""
-    ids = {**{str(name): job for name, job in filled.jobs.items()}, "dev": filled.dev,
-           "deploy": filled.deploy}  # fmt: skip
-    mine = still(get(web, path.format_map(ids)))
-    theirs = still(told(*(word.format_map(ids) for word in command)))
-    if isinstance(theirs, list):
-        mine = mine["items"]
-    assert mine == theirs
 
 
 def test_jobs_are_cancelled_and_retried(web: Web) -> None:

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,7 @@ from vibe_tasks.errors import DuplicateJobError, SchemaError, UnavailableError
 from vibe_tasks.jobs import JobStatus
 from vibe_tasks.store import jobs, version
 from vibe_tasks.store.engine import (
+    AWAY_ERRORS,
     PRAGMAS,
     Database,
     check_reachable,
@@ -120,6 +123,38 @@ def test_a_lost_connection_is_replaced(postgres_url: str) -> None:
     assert caught.value.connection_invalidated
     assert row(database, "a")["status"] == "pending"
     other.close()
+    database.close()
+
+
+@pytest.mark.postgres
+def test_a_stopped_process_does_not_keep_its_locks(postgres_url: str) -> None:
+    """One that is stopped in the middle of a transaction loses it; what it woke up for fails."""
+    database = open_database(postgres_url)
+    version.create(database)
+    submit(database, new_job(id="a"))
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            database.forget_inherited()
+            with database.begin() as connection:
+                jobs.cancel_job(connection, "a", "by the child")
+                os.kill(os.getpid(), signal.SIGSTOP)
+                connection.execute(text("SELECT 1"))
+        except AWAY_ERRORS:
+            code = 7
+        finally:
+            os._exit(code)
+    try:
+        assert os.WIFSTOPPED(os.waitpid(pid, os.WUNTRACED)[1])
+        with database.begin() as connection:
+            jobs.cancel_job(connection, "a", "by the parent")
+        os.kill(pid, signal.SIGCONT)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    assert row(database, "a")["error"] == "by the parent"
     database.close()
 
 

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from sqlalchemy import Connection, Engine, create_engine, event, func, text
 from sqlalchemy.engine import make_url
@@ -27,6 +27,7 @@ from sqlalchemy.exc import (
     DataError,
     DBAPIError,
     InterfaceError,
+    InternalError,
     OperationalError,
     SQLAlchemyError,
 )
@@ -35,6 +36,9 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from vibe_tasks.errors import SchemaError, UnavailableError
 from vibe_tasks.store.forking import Uses
 from vibe_tasks.store.statement import driver, give_up
+
+if TYPE_CHECKING:
+    import psycopg
 
 PRAGMAS: Mapping[str, tuple[str, object]] = {
     "journal_mode": ("WAL", "wal"),
@@ -67,6 +71,10 @@ SERVER_OPTIONS: Mapping[str, str | int] = {
 after about ten seconds, an idle one as well as one that owes us an answer: by themselves the
 systems wait for a quarter of an hour, and a worker would lose its leases meanwhile."""
 
+STOPPED_AFTER = 10.0
+"""Seconds without a word, after which a server ends the transaction of a process that was stopped
+or hangs in the middle of it: others wait for its locks, to take back its jobs for example."""
+
 EVENT_PRIORITIES = "event_priorities"
 """Execution option of a ledger: levels by event type for what this process records."""
 
@@ -79,7 +87,7 @@ Transaction: TypeAlias = Connection
 DATABASE_ERRORS = (SQLAlchemyError,)
 """What a database that is away, full or locked for too long raises."""
 
-AWAY_ERRORS = (OperationalError, InterfaceError, PoolTimeoutError)
+AWAY_ERRORS = (OperationalError, InterfaceError, InternalError, PoolTimeoutError)
 """Those of them that another try may not meet."""
 
 REFUSED_VALUES = (DataError, OverflowError, UnicodeEncodeError)
@@ -233,6 +241,8 @@ def open_database(
     )
     if sqlite:
         _prepare_sqlite(engine, clock)
+    else:
+        _prepare_server(engine)
     return Database(engine=engine, url=url)
 
 
@@ -248,6 +258,16 @@ def _prepare_sqlite(engine: Engine, clock: Callable[[], float]) -> None:
         for name, (value, _) in PRAGMAS.items():
             connection.execute(f"PRAGMA {name} = {value}")
         verify_pragmas(connection)
+
+
+def _prepare_server(engine: Engine) -> None:
+    @event.listens_for(engine, "connect")
+    def on_connect(connection: psycopg.Connection, _record: object) -> None:
+        # A statement and not an `options` of the connection, which a URL or PGOPTIONS may have.
+        before, connection.autocommit = connection.autocommit, True
+        milliseconds = f"{STOPPED_AFTER * 1000:.0f}"
+        connection.execute(f"SET idle_in_transaction_session_timeout = {milliseconds}")
+        connection.autocommit = before
 
 
 def verify_pragmas(connection: sqlite3.Connection) -> None:

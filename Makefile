@@ -1,5 +1,5 @@
 # make run    the example plan, end to end, on this machine
-# make test   the whole test suite, with coverage
+# make test   the whole test suite, with coverage; in another order: make test SEED=7
 # make lint   style, types and import rules
 # make docs   the generated parts of docs/ again
 #
@@ -11,6 +11,7 @@ SHELL := /bin/sh
 .PHONY: help run test lint docs clean
 
 PYTHON ?= python3
+SEED ?= 1
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --quiet --disable-pip-version-check --no-input
@@ -27,7 +28,8 @@ run: $(VENV)/.ready
 test: export PYTHONDONTWRITEBYTECODE :=
 test: $(VENV)/.ready-test
 	@$(BIN)/python -m coverage erase
-	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder --cov --cov-report=
+	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder \
+	  --randomly-seed=$(SEED) --cov --cov-report=
 
 lint: $(VENV)/.ready-test
 	@$(BIN)/ruff check .

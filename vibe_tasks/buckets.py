@@ -9,7 +9,6 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from heapq import merge
 from typing import Any
 
 Row = Mapping[str, Any]
@@ -82,7 +81,7 @@ def merge_buckets(priority: Iterable[Row], regular: Iterable[Row], *, limit: int
     chatter = sorted(regular, key=_time)
     grave = grave[max(0, len(grave) - limit) :]
     chatter = chatter[max(0, len(chatter) - (limit - len(grave))) :]
-    return list(merge(grave, chatter, key=_time))
+    return sorted([*grave, *chatter], key=_time)
 
 
 class Buckets:

@@ -22,6 +22,7 @@ from sqlalchemy import (
     Text,
     any_,
     bindparam,
+    cast,
     func,
     literal_column,
     select,
@@ -233,8 +234,9 @@ def _rows(connection: Connection, ids: Sequence[int]) -> dict[int, EventRow]:
     """Events by their id; those that are gone are left out."""
     if not ids:
         return {}
+    listed = ",".join(map(str, ids))
     sqlite = connection.dialect.name == "sqlite"
-    found = _BY_IDS.all(connection, {"ids": json.dumps(ids) if sqlite else list(ids)})
+    found = _BY_IDS.all(connection, {"ids": f"[{listed}]" if sqlite else f"{{{listed}}}"})
     return {row["id"]: row for row in event_rows(found)}
 
 
@@ -263,8 +265,11 @@ _TRIMMED = Statement(
 )
 _BY_IDS = Statement(
     {
-        dialect: select(*COLUMNS).where(_is_one_of(_E.id, "ids", BigInteger(), dialect))
-        for dialect in ("sqlite", "postgresql")
+        "sqlite": select(*COLUMNS).where(_is_one_of(_E.id, "ids", BigInteger(), "sqlite")),
+        # As one text: the driver takes longer to write an array of 300 numbers than to send it.
+        "postgresql": select(*COLUMNS).where(
+            _E.id == any_(cast(bindparam("ids", type_=Text()), ARRAY(BigInteger)))
+        ),
     }
 )
 _LATER = (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
@@ -51,18 +53,23 @@ events = Table(
 )
 Index("idx_events_session", events.c.session_id, events.c.id)
 Index("idx_events_source", events.c.source_app)
-Index("idx_events_priority", events.c.priority.desc(), events.c.timestamp.desc())
+# With the id in them the newest are found without a look at the rows, as payloads may be large;
+# SQLite's have it anyway.
+_WITH_ID: Any = {"postgresql_include": ["id"]}
+Index("idx_events_priority", events.c.priority.desc(), events.c.timestamp.desc(), **_WITH_ID)
 Index(
     "idx_events_session_priority",
     events.c.session_id,
     events.c.priority.desc(),
     events.c.timestamp.desc(),
+    **_WITH_ID,
 )
 Index(
     "idx_events_type_priority",
     events.c.hook_event_type,
     events.c.priority.desc(),
     events.c.timestamp.desc(),
+    **_WITH_ID,
 )
 
 # What was set for events while all runs; what has no row is as the settings say.

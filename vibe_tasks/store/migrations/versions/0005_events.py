@@ -98,7 +98,7 @@ def _upgrade_events() -> None:
     _change_payloads(f"payload LIKE '%{KEPT}%'", _taken_back)
     for name, first in INDEXES.items():
         order = [sa.text("priority DESC"), sa.text("timestamp DESC")]
-        op.create_index(name, "events", [*first, *order])
+        op.create_index(name, "events", [*first, *order], postgresql_include=["id"])
     op.create_index("idx_events_source", "events", ["source_app"])
 
 

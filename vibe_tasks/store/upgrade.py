@@ -14,7 +14,7 @@ from sqlalchemy import text
 
 from vibe_tasks.errors import InputError, SchemaError
 from vibe_tasks.store.engine import Database, check_reachable
-from vibe_tasks.store.event_tables import metadata
+from vibe_tasks.store.operation_tables import metadata
 from vibe_tasks.store.version import SCHEMA_VERSION, version_in, wait_for_others
 
 VERSIONS = Path(__file__).parent / "migrations" / "versions"

@@ -5,15 +5,20 @@ Kept apart from `upgrade`, so that a worker starts without importing Alembic.
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Connection, insert, inspect, select, text
 
 from vibe_tasks.errors import SchemaError
 from vibe_tasks.store.engine import Database, check_reachable
-from vibe_tasks.store.event_tables import metadata
 from vibe_tasks.store.extras import POSTGRES_EXTRAS, SQLITE_EXTRAS
+from vibe_tasks.store.operation_tables import ledger_facts, metadata
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 """The version this program works with; the newest of `migrations/versions`."""
+
+OLDEST_PROGRAM = 6
+"""The oldest schema version whose programs can work on this program's schema. A migration that
+only adds leaves it; one that takes away or changes raises it. So one version of workers runs beside
+the next (expand, migrate, contract). The migration writes it down too, as a fact of the ledger."""
 
 
 def found_version(database: Database) -> int | None:
@@ -38,8 +43,30 @@ def version_in(connection: Connection) -> int | None:
     return int(name)
 
 
+def oldest_program(database: Database) -> int:
+    """The oldest schema version whose programs can work on this ledger; its own version where it
+    does not say so.
+    """
+    with database.read() as connection:
+        version = version_in(connection) or 0
+        if not inspect(connection).has_table("ledger_facts"):
+            return version
+        # Of this version: what an earlier one allowed says nothing about what came after it.
+        name = oldest_program_fact(version)
+        found = connection.execute(
+            select(ledger_facts.c.value).where(ledger_facts.c.name == name)
+        ).scalar()
+        return version if found is None else int(found)
+
+
+def oldest_program_fact(version: int) -> str:
+    """The name of the fact under which a schema version says which programs can work on it."""
+    return f"oldest_program.{version:04d}"
+
+
 def require_current(database: Database) -> None:
-    """Refuse a database of another version.
+    """Refuse a database of another version, but for a newer one that says that this program can
+    work on it.
 
     Raises:
         SchemaError: It is newer, older or empty; the message says what to do.
@@ -49,7 +76,7 @@ def require_current(database: Database) -> None:
     version = found_version(database)
     if version is None:
         raise SchemaError("the ledger's database is empty; run `vibe db upgrade`")
-    if version > SCHEMA_VERSION:
+    if version > SCHEMA_VERSION and oldest_program(database) > SCHEMA_VERSION:
         raise SchemaError(
             f"the ledger has schema {version}, newer than this program's {SCHEMA_VERSION}; "
             "upgrade vibe_tasks"
@@ -83,6 +110,11 @@ def create(database: Database) -> None:
         )
         connection.execute(
             text("INSERT INTO alembic_version VALUES (:name)"), {"name": f"{SCHEMA_VERSION:04d}"}
+        )
+        connection.execute(
+            insert(ledger_facts).values(
+                name=oldest_program_fact(SCHEMA_VERSION), value=str(OLDEST_PROGRAM)
+            )
         )
 
 

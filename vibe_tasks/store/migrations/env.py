@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from alembic import context
 
-from vibe_tasks.store.event_tables import metadata
+from vibe_tasks.store.operation_tables import metadata
 
 context.configure(
     connection=context.config.attributes["connection"],

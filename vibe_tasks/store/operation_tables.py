@@ -7,6 +7,8 @@ from sqlalchemy import Column, Double, Index, Table, Text, text
 from vibe_tasks.store.event_tables import metadata  # with these, all tables are known
 from vibe_tasks.store.schema import Json, Sequence
 
+__all__ = ["audit", "jobs_archive", "ledger_facts", "metadata"]
+
 # Jobs that ended long ago: what lists and filters ask for in columns, the whole row as one value.
 jobs_archive = Table(
     "jobs_archive",

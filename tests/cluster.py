@@ -319,11 +319,13 @@ def running_cluster(
     *,
     broker_url: str = "",
     measured: bool = False,
+    settings: Mapping[str, str] | None = None,
 ) -> Iterator[Cluster]:
     """A cluster with a broker and an empty ledger, on `sqlite` or `postgres`; no worker yet.
 
-    With `broker_url` the broker is somebody else's. Coverage is measured in its processes where
-    `measured` says so, unless all tests run: it takes nearly as long as what is measured.
+    `settings` are variables that all of it has. With `broker_url` the broker is somebody else's.
+    Coverage is measured in its processes where `measured` says so, unless all tests run: it takes
+    nearly as long as what is measured.
     """
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="vibe-", dir="/tmp")))
@@ -336,6 +338,7 @@ def running_cluster(
             ledger.close()
         measured = measured and not FULL
         cluster = Cluster(folder, url, stack, broker_url=broker_url, measured=measured)
+        cluster.environ |= settings or {}
         if not broker_url:
             cluster.broker_up()
         stack.enter_context(_imported(cluster))

@@ -12,7 +12,10 @@ import pytest
 
 from vibe_tasks.tasks import resources
 
-CACHES = (resources.settings_with_sources, resources.database, resources.ledger)
+CACHES = (
+    resources.settings_with_sources, resources.redaction, resources.sealing, resources.database,
+    resources.ledger,
+)  # fmt: skip
 
 
 @contextmanager

@@ -6,6 +6,7 @@ VibeError
 │   ├── SettingsError       a setting that is unknown or has a wrong value
 │   ├── RepositoryError     a repository that cannot be worked on
 │   ├── SchemaError         a database of another schema version
+│   ├── MovedError          a ledger that was left, or a copy that is not finished
 │   ├── UnavailableError    a server that does not answer
 │   ├── AccessError         a server that does not let us in
 │   ├── UnknownWorkerError  no such worker
@@ -77,6 +78,10 @@ class RepositoryError(InputError):
 
 class SchemaError(InputError):
     """The database's schema is newer or older than this program can use."""
+
+
+class MovedError(InputError):
+    """Work goes on elsewhere: the ledger was moved, or this is a copy that is not finished."""
 
 
 class UnavailableError(InputError):

@@ -37,6 +37,7 @@ class EventType(StrEnum):
     BREAKER_CLOSED = "BREAKER_CLOSED"
     SCALED = "SCALED"  #: a lane's fleet has grown or shrunk
     ESCALATED = "ESCALATED"  #: somebody was told
+    LEDGER_RESTORED = "LEDGER_RESTORED"  #: from a backup, to its moment
 
 
 ANY = "*"

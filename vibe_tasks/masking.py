@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 MASK = "***"
 """Stands where a secret was."""
 
-SECRETS = frozenset({"api_token", "api_tokens", "escalation_secret", "fleet_secret"})
+SECRETS = frozenset(
+    {"api_token", "api_tokens", "escalation_secret", "fleet_secret", "payload_keys"}
+)
 """Settings whose value nobody is shown."""
 
 ADDRESSES = frozenset({"escalation_webhook", "fleet_webhook"})
@@ -25,6 +27,9 @@ SHORTEST = 4
 
 _NO_PASSWORDS = frozenset({"", "x-oauth-basic"})
 """Passwords that say that the user is a token."""
+
+_NOT_THEMSELVES = ("none", "file:")
+"""Beginnings of what a secret setting may say that is none."""
 
 _PASSWORD = re.compile(r"^([^:/?#@]*:)[^@]*@")
 """The user and password of other addresses. SQLAlchemy's may have any character but an @."""
@@ -92,7 +97,7 @@ def secrets_of(settings: Mapping[str, Any]) -> tuple[str, ...]:
     for name, value in settings.items():
         texts = [value] if isinstance(value, str) else value if isinstance(value, tuple) else []
         for text in filter(None, texts):
-            if name in SECRETS:
+            if name in SECRETS and not text.startswith(_NOT_THEMSELVES):
                 # A token may come with its role and name.
                 found |= {text, text.split(":", 2)[-1]}
             elif name in ADDRESSES:

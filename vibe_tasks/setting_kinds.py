@@ -15,6 +15,8 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from vibe_tasks.access import is_secret, parse_token
 from vibe_tasks.event_priority import parse_priorities
 from vibe_tasks.labels import FORM, is_label
+from vibe_tasks.payload_keys import check_entry
+from vibe_tasks.redaction import checked_patterns
 from vibe_tasks.weights import weights_of
 
 
@@ -119,6 +121,12 @@ def origin(value: str) -> str:
     return value.lower()
 
 
+def patterns(value: str) -> str:
+    """Regular expressions, as `redaction.checked_patterns` reads them."""
+    checked_patterns(value)
+    return value
+
+
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Words = Annotated[tuple[str, ...], BeforeValidator(words)]
 Labels = Annotated[tuple[Annotated[str, AfterValidator(label)], ...], BeforeValidator(words)]
@@ -129,6 +137,10 @@ WebAddress = Annotated[str, AfterValidator(web_address)]
 CommandLine = Annotated[str, AfterValidator(command_line)]
 WeightsText = Annotated[str, AfterValidator(weights_text)]
 PrioritiesText = Annotated[str, AfterValidator(priorities_text)]
+PayloadKeys = Annotated[
+    tuple[Annotated[str, AfterValidator(check_entry)], ...], BeforeValidator(words)
+]
+Patterns = Annotated[str, AfterValidator(patterns)]
 Secret = Annotated[str, AfterValidator(secret)]
 Tokens = Annotated[tuple[Annotated[str, AfterValidator(token)], ...], BeforeValidator(words)]
 Origins = Annotated[tuple[Annotated[str, AfterValidator(origin)], ...], BeforeValidator(words)]

@@ -14,6 +14,8 @@ from vibe_tasks.setting_kinds import (
     FleetText,
     Labels,
     Origins,
+    Patterns,
+    PayloadKeys,
     PrioritiesText,
     Seconds,
     Secret,
@@ -362,6 +364,86 @@ class Settings(BaseModel):
         le=36_500,
         allow_inf_nan=False,
         description="Days after which what a job has said is deleted; 0: never.",
+    )
+    history_days: float = Field(
+        default=7.0,
+        ge=0,
+        le=36_500,
+        allow_inf_nan=False,
+        description="Days after which rows of jobs' history go to the archive; 0: never.",
+    )
+    history_keep: int = Field(
+        default=10_000_000,
+        ge=0,
+        le=1_000_000_000,
+        description="Newest rows of the history that do not go there for their number; 0: all.",
+    )
+    jobs_days: float = Field(
+        default=30.0,
+        ge=0,
+        le=36_500,
+        allow_inf_nan=False,
+        description="Days after its end from which a job goes to the archive; 0: never.",
+    )
+    jobs_keep: int = Field(
+        default=0,
+        ge=0,
+        le=1_000_000_000,
+        description="Newest ended jobs that do not go there for their number; 0: all.",
+    )
+    archive_days: float = Field(
+        default=0.0,
+        ge=0,
+        le=36_500,
+        allow_inf_nan=False,
+        description="Days after which archived history and jobs are deleted; 0: never.",
+    )
+    archive_keep: int = Field(
+        default=0,
+        ge=0,
+        le=1_000_000_000,
+        description="Newest rows of each of the two archives that are kept; 0: all.",
+    )
+    attempts_days: float = Field(
+        default=30.0,
+        ge=0,
+        le=36_500,
+        allow_inf_nan=False,
+        description="Days after which the files of ended jobs' attempts are deleted from a host's "
+        "home; 0: never.",
+    )
+    usage_days: float = Field(
+        default=365.0,
+        ge=0,
+        le=36_500,
+        allow_inf_nan=False,
+        description="Days after which what agents used is kept as sums alone; 0: never.",
+    )
+    scale_days: float = Field(
+        default=90.0,
+        ge=0,
+        le=36_500,
+        allow_inf_nan=False,
+        description="Days after which decisions on the size of the fleet are deleted; 0: never.",
+    )
+    payload_keys: PayloadKeys = Field(
+        default=(),
+        repr=False,
+        description="Keys that arguments, plans and results are sealed with in the ledger and the "
+        "broker, comma-separated: 32 bytes in URL-safe base64, or `file:/PATH`; the first seals, "
+        "all open; `none` as the first: nothing is sealed any more.",
+    )
+    redact: Patterns = Field(
+        default="",
+        description="Regular expressions, separated by spaces, for what is taken out of logs, "
+        "events and errors; secrets of settings and tokens of known shapes are in any case.",
+    )
+    audit_days: float = Field(
+        default=365.0,
+        ge=0,
+        le=36_500,
+        allow_inf_nan=False,
+        description="Days after which entries of the audit trail are deleted; 0: never.",
     )
     traces: Literal["none", "otlp", "console"] = Field(
         default="none",

@@ -13,19 +13,22 @@ from tests.processes import unmeasured
 
 ROOT = Path(__file__).parents[2]
 BENCHMARKS = {
+    "capacity": ["--database", "sqlite"],
     "throughput": ["--database", "sqlite"],
     "claims": ["--database", "sqlite"],
     "events": ["--database", "sqlite"],
     "plans": [],
     "routing": [],
     "memory": [],
+    "moving": [],
     "makespan": [],
     "scaling": [],
     "stream": [],
+    "archive": ["--database", "sqlite"],
 }
 
 
-LONG = {"claims", "memory", "throughput"}
+LONG = {"archive", "capacity", "claims", "memory", "throughput"}
 """These start a dozen processes to measure a few jobs; they run with VIBE_FULL=1."""
 
 

@@ -157,7 +157,8 @@ def test_a_used_up_budget_says_how_to_go_on(
     assert shown.endswith(f"no worker is online; then go on with: {program()} run plan.yaml\n")
     assert told("plans", "show", "todo")["waits"] == [f"1 task waits for a budget: {more}"]
     assert told("jobs", "show", first)["waits"] == f"for a budget: {more}"
-    assert told("jobs", "show", second)["waits"] == "for other work"
+    assert told("jobs", "explain", first)["why"] == "budget"
+    assert told("jobs", "show", second)["waits"] == "for a, which it needs"
 
     vibe("plans", "budget", "todo", "--usd", "5")
     assert hints.ended() is False

@@ -18,6 +18,12 @@ WHO = {
     for what, value in (("NAME", "Me"), ("EMAIL", "me@localhost"))
 }
 BASH = [each for each in blocks("bash") if each.runs]
+SAID = {
+    "README.md": ("plan todo-api completed", "2 of 2 tasks deployed", "Merge api"),
+    "docs/quick-start.md": ("{'path': 'a.png', 'width': 100}", "pictures.thumbnail"),
+    "docs/write-an-agent.md": ("plan sums completed", "fix", "return one + two"),
+}
+"""What the script of each page says at its end, among other things."""
 
 
 def shown(language: str, page: str, number: int = 0) -> str:
@@ -26,12 +32,15 @@ def shown(language: str, page: str, number: int = 0) -> str:
 
 
 def pasted(folder: Path, script: str) -> subprocess.CompletedProcess[str]:
-    """Run the lines in an empty folder, where `vibe` is on the PATH and all else is a user's."""
+    """Run the lines in an empty folder, where the environment of `vibe` is active, and all else is
+    a user's.
+    """
     programs = folder / "bin"
     programs.mkdir()
-    command = programs / "vibe"
-    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m vibe_tasks.cli.main "$@"\n')
-    command.chmod(0o755)
+    for name, begins in (("vibe", " -m vibe_tasks.cli.main"), ("python", "")):
+        command = programs / name
+        command.write_text(f'#!/bin/sh\nexec "{sys.executable}"{begins} "$@"\n')
+        command.chmod(0o755)
     place = folder / "hello"
     place.mkdir()
     kept = unmeasured(os.environ)
@@ -45,12 +54,11 @@ def pasted(folder: Path, script: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("block", BASH, ids=lambda block: block.where)
 def test_a_pasted_script_ends_well(block: Block, tmp_path: Path):
-    """From nothing to a branch, with every task deployed."""
+    """From nothing to what the page promises: a branch, or a job's result."""
     done = pasted(tmp_path, block.text)
-    assert done.returncode == 0, done.stderr
-    assert "plan todo-api completed" in done.stdout
-    assert "2 of 2 tasks deployed" in done.stdout
-    assert "Merge api" in done.stdout
+    assert done.returncode == 0, done.stdout + done.stderr
+    for each in SAID[block.where.partition(":")[0]]:
+        assert each in done.stdout, done.stdout
 
 
 @pytest.mark.parametrize("page", ["docs/plan-file.md", "docs/agents.md"])

@@ -104,7 +104,8 @@ def test_what_cannot_be_retried_is_told(web: Web, tmp_path: Path) -> None:
     submit(web.ledger, new_job(id="later", lane="later"))
     claim(web.ledger, "later")
     assert post(web, "jobs/later/fail", fail) == {"job_id": "later", "will_retry": True}
-    assert re.fullmatch(r"until \d{4}-\d\d-\d\dT[\d:]{8}Z", get(web, "jobs/later")["waits"])
+    until = r"until \d{4}-\d\d-\d\dT[\d:]{8}Z, 1 failure of 3 so far: later"
+    assert re.fullmatch(until, get(web, "jobs/later")["waits"])
     assert get(web, f"jobs/{again}")["waits"] is None
 
 
@@ -191,6 +192,10 @@ def test_upkeep_is_done(web: Web) -> None:
     done = post(web, "db/archive", {"days": 0})
     assert done["moved"] == done["archive"]
     assert done["history"] == 0
+    assert (done["jobs"]["moved"], done["deleted"], done["more"]) == (0, {}, False)
+    taken = post(web, "db/vacuum", {})
+    assert taken["after"]["size"] <= taken["before"]["size"] + taken["before"]["log"]
+    assert taken["more"] is False
     assert get(web, "health/beat")["healthy"] is False
     assert get(web, "health/broker")["healthy"] is False
     assert web.client.get(API + "health/worker").status_code == 400

@@ -49,7 +49,7 @@ def test_every_route_asks_for_its_role(tmp_path: Path) -> None:
         described = document()["paths"]
         for method, template in operations:
             role = described[template][method.lower()]["x-role"]
-            admin = any(word in template for word in ("config", "doctor", "/db"))
+            admin = any(word in template for word in ("audit", "config", "doctor", "/db"))
             if method == "GET":
                 assert role == ("admin" if admin else "read"), template
             else:

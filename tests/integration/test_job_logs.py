@@ -239,7 +239,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("VIBE_API_TOKEN", "sesame12")
     with own_home(tmp_path, monkeypatch):
         job_log.writer.cache_clear()
-        logs.own_secrets.cache_clear()
+        resources.redaction.cache_clear()
         logs.set_up(stream=StringIO())
         yield tmp_path / "home"
         structlog.reset_defaults()
@@ -249,7 +249,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         output.handlers.clear()
         output.propagate = True
         job_log.writer.cache_clear()
-        logs.own_secrets.cache_clear()
+        resources.redaction.cache_clear()
         job_log._Process.alone = False
 
 

@@ -101,6 +101,19 @@ def test_no_job_waits_for_a_full_worker_while_another_is_idle(crew: Crew, tmp_pa
             assert (row["worker"], row["attempt"]) == (name_of(crew.second), 1)
 
 
+def test_a_job_that_waits_for_a_worker_is_found_in_the_broker(crew: Crew, tmp_path: Path) -> None:
+    """By its message, with how many come before it; in no queue once it was taken."""
+    ask = crew.cluster.module("whereabouts").ask_broker(crew.cluster.ledger)
+    with full(crew, crew.first, tmp_path), full(crew, crew.second, tmp_path):
+        results = [crew.cluster.jobs.echo.delay(number) for number in range(3)]
+        waiting = [crew.cluster.row(each.id) for each in results]
+        until(lambda: all(ask(row).queue == "code" for row in waiting))
+        assert sorted(ask(row).ahead for row in waiting) == [0, 1, 2]
+    assert [each.get(timeout=60) for each in results] == [0, 1, 2]
+    found = ask(waiting[0])
+    assert (found.answers, found.queue, found.sure) == (True, None, True)
+
+
 def test_priorities_hold_across_own_queues_and_the_lane(crew: Crew, tmp_path: Path) -> None:
     """What was given back, what was sent to the lane and what comes to an own queue later start in
     the order of their urgency.

@@ -11,12 +11,15 @@ from subprocess import PIPE, Popen
 import pytest
 from sqlalchemy import text
 
+from tests.archives import JOBS, tidied
 from tests.crowds import crowd
 from tests.ledgers import claim, new_job, row, submit
+from tests.processes import until
 from vibe_tasks.priority import Priority
 from vibe_tasks.store import jobs
 from vibe_tasks.store.engine import Database
 from vibe_tasks.store.history import count_history
+from vibe_tasks.store.job_archive import count_jobs
 
 CLAIMER = """
 import json, sys
@@ -60,6 +63,17 @@ database = open_database(sys.argv[1])
 print("ready", flush=True)
 sys.stdin.readline()
 history.archive_old_history(database, 1, batch=5)
+"""
+
+TIDIER = """
+import sys, time
+from vibe_tasks.flow.archiving import tidy
+from vibe_tasks.retention import Keeping
+from vibe_tasks.store.engine import open_database
+database = open_database(sys.argv[1])
+print("ready", flush=True)
+sys.stdin.readline()
+tidy(database, Keeping(history_days=None), monotonic=time.monotonic, pause=time.sleep)
 """
 
 CREATOR = """
@@ -160,6 +174,41 @@ def test_a_killed_archiver_neither_loses_nor_doubles(
         ]
     assert len(ids) == len(set(ids)) == 2_000
     assert 0 < count_history(database)[1] < 2_000
+
+
+def test_a_killed_archiver_of_jobs_neither_loses_nor_doubles(
+    database: Database, started: list[Popen[str]]
+) -> None:
+    """Wherever it dies, each job is in one place, and the next one goes on with the rest."""
+    submit(database, *(new_job(id=f"j{n}") for n in range(5_000)), new_job(id="newest"))
+    with database.begin() as connection:
+        connection.exec_driver_sql(
+            "UPDATE jobs SET status = 'completed', created_at = 1, status_updated_at = 1"
+        )
+    process = start(started, TIDIER, database.url)
+    ready(process)
+    assert process.stdin is not None
+    process.stdin.write("go\n")
+    process.stdin.flush()
+
+    def archived() -> int:
+        with database.read() as connection:
+            return count_jobs(connection)[1]
+
+    while archived() == 0:
+        assert process.poll() is None
+    process.kill()
+    process.wait()
+    assert 0 < archived() < 5_000
+    # The server hears of the death a moment later; until then it holds the rows of its last batch.
+    until(lambda: not tidied(database, JOBS) and archived() == 5_000)
+    with database.read() as connection:
+        ids = [
+            each
+            for table in ("jobs", "jobs_archive")
+            for each in connection.exec_driver_sql(f"SELECT id FROM {table}").scalars()  # noqa: S608
+        ]
+    assert len(ids) == len(set(ids)) == 5_001
 
 
 def test_ten_processes_may_create_the_schema_at_once(empty_database: Database) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from tests.cluster import Cluster, running_cluster, said
 from tests.ledgers import backdate, claim, new_job, row, submit
@@ -178,3 +179,27 @@ def test_a_dispatcher_refuses_a_ledger_of_another_version(cluster: Cluster, tmp_
     until(lambda: dispatcher.exit_code() is not None)
     assert dispatcher.exit_code() == 2
     assert said(dispatcher).strip().endswith("run `vibe db upgrade`")
+
+
+@pytest.mark.filterwarnings("ignore:(?s).*'queue' task attribute")
+def test_a_days_vacuum_is_done_once(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An hourly tick finds that it was done today; where one tick could not do all, the next one
+    goes on. On a server nothing is done: autovacuum does it.
+    """
+    entries = cluster.module("upkeep")
+    monkeypatch.setattr(entries, "MOST_SLICES", 20)
+    ticks = iter(range(1_000_000))
+    monkeypatch.setattr(cluster.module("resources"), "monotonic", lambda: next(ticks))
+    if not cluster.ledger.is_sqlite:
+        assert entries.vacuum_ledger.run() is None
+        return
+    with cluster.ledger.begin() as connection:
+        rows = [{"n": number, "text": "x" * 3_000} for number in range(500)]
+        log = text(
+            "INSERT INTO job_logs (job_id, attempt, seq, at, lines) VALUES (:n, 1, 1, 1, :text)"
+        )
+        connection.execute(log, rows)
+        connection.exec_driver_sql("DELETE FROM job_logs")
+    figures = [entries.vacuum_ledger.run() for _ in range(4)]
+    assert [each and each["more"] for each in figures] == [True, False, None, None]
+    assert figures[1]["after"]["free"] == 0

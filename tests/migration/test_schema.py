@@ -20,6 +20,8 @@ UNION ALL SELECT 'trigger', pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgi
 UNION ALL SELECT 'view', viewname || ' ' || definition FROM pg_views WHERE schemaname = 'public'
 UNION ALL SELECT 'function', pg_get_functiondef(oid) FROM pg_proc
   WHERE pronamespace = 'public'::regnamespace
+UNION ALL SELECT 'options', relname || ' ' || reloptions::text FROM pg_class
+  WHERE relnamespace = 'public'::regnamespace AND reloptions IS NOT NULL
 """
 
 

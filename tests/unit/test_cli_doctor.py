@@ -6,7 +6,7 @@ import pytest
 
 from vibe_tasks.flow.views.registry import registry
 from vibe_tasks.flow.views.unserved import Unserved
-from vibe_tasks.tasks.doctor import file_system
+from vibe_tasks.tasks.checkup.machine import file_system
 
 MOUNTS = """\
 /dev/sda1 / ext4 rw 0 0

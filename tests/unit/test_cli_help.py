@@ -38,7 +38,9 @@ def test_all_promised_commands_are_there() -> None:
         "lanes list, lanes pause, lanes resume, lanes limit, cache stats, cache clear, "
         "scale history, scale check, workers list, workers drain, events handlers, "
         "events forget, events rules, events tail, jobs log, "
-        "db upgrade, db downgrade, db check, db archive, config, doctor, "
+        "db vacuum, db backup, db restore, db restored, "
+        "audit list, db reseal, "
+        "db upgrade, db downgrade, db check, db archive, db export, config, doctor, "
         "health worker, health beat, health dispatcher, health ledger, health broker"
     )
     assert {" ".join(words) for words in COMMANDS} == set(promised.split(", "))

@@ -53,7 +53,9 @@ def approve(plan: str, task: str | None, only_show: bool, yes: bool, as_json: bo
         if asks and not click.confirm(f"approve {_named(deploys)}?"):
             note("nothing is approved")
             return
-        approved = by_hand.approve(ledger, found["id"], [each.job_id for each in deploys])
+        approved = by_hand.approve(
+            ledger, found["id"], [each.job_id for each in deploys], by=resources.person()
+        )
     if as_json:
         print_json({"plan": plan, "approved": approved})
     else:

@@ -14,6 +14,7 @@ from vibe_tasks.cli.printing import counted, json_option, print_json, print_tabl
 from vibe_tasks.errors import InputError
 from vibe_tasks.flow import budgets
 from vibe_tasks.flow.budgets import Account, Accounts
+from vibe_tasks.tasks import resources
 
 NO_LIMIT = "none"
 UNITS = ("usd", "tokens", "seconds")
@@ -43,7 +44,9 @@ def budget(
     with look_into_ledger() as ledger:
         started: tuple[str, ...] = ()
         if limits:
-            started = budgets.raise_budget(ledger, plan, task=task, agent=agent, **limits)
+            started = budgets.raise_budget(
+                ledger, plan, task=task, agent=agent, by=resources.person(), **limits
+            )
         found = budgets.look(ledger, plan)
     if as_json:
         print_json({**found.to_json(), "started": list(started)})

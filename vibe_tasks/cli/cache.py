@@ -9,6 +9,7 @@ from vibe_tasks.cli.ledger import look_into_ledger, place
 from vibe_tasks.cli.printing import counted, json_option, print_json
 from vibe_tasks.cli.shared import cache_line
 from vibe_tasks.flow.views import caches
+from vibe_tasks.tasks import resources
 
 
 @click.group(cls=Group)
@@ -39,7 +40,7 @@ def stats(as_json: bool) -> None:
 def clear(name: str | None, as_json: bool) -> None:
     """Forget all results; agents make them anew. The figures stay."""
     with look_into_ledger() as ledger, ledger.begin() as connection:
-        gone = caches.clear(connection, name, place=place())
+        gone = caches.clear(connection, name, place=place(), by=resources.person())
     if as_json:
         print_json({"cleared": gone})
     else:

@@ -3,36 +3,68 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
+from typing import Any
 
 import click
 
 from vibe_tasks.cli.commands import Group
-from vibe_tasks.cli.ledger import ledger_exists, look_into_ledger, place, storage_trouble
-from vibe_tasks.cli.printing import counted, json_option, note, print_json
+from vibe_tasks.cli.ledger import ledger_exists, place, storage_trouble
+from vibe_tasks.cli.printing import json_option, note, print_json
 from vibe_tasks.errors import InputError
-from vibe_tasks.store.engine import Database
-from vibe_tasks.store.history import archive_old_history, count_history
+from vibe_tasks.store.audit import note_apart
+from vibe_tasks.store.in_use import Patience
 from vibe_tasks.store.upgrade import Moved, differences
 from vibe_tasks.store.upgrade import downgrade as take_down
 from vibe_tasks.store.upgrade import upgrade as bring_up
 from vibe_tasks.store.version import SCHEMA_VERSION, found_version, require_current
-from vibe_tasks.store.watching import workers_online
 from vibe_tasks.tasks import resources
 
+_HERE = "vibe_tasks.cli.upkeep"
+_PLACES = {
+    "archive": ("vibe_tasks.cli.archiving:archive", "Move old history and jobs to the archive."),
+    "export": ("vibe_tasks.cli.archiving:export", "Write what is archived to a file."),
+    "vacuum": (f"{_HERE}:vacuum", "Give back the room of what was deleted."),
+    "backup": (f"{_HERE}:backup", "Write a backup while all runs (SQLite)."),
+    "restore": (f"{_HERE}:restore", "Put a backup in the ledger's place (SQLite)."),
+    "restored": (f"{_HERE}:restored_", "Let restored work go on (PostgreSQL)."),
+    "reseal": ("vibe_tasks.cli.reseal:reseal", "Seal payloads with another key, or none."),
+    "copy": ("vibe_tasks.cli.copying:copy", "Copy the ledger to another database, and move to it."),
+}
 
-@click.group(cls=Group)
+
+@click.group(cls=Group, places=_PLACES)
 def db() -> None:
     """Upgrade, check and tidy the ledger's database."""
+
+
+_force_option = click.option(
+    "--force", is_flag=True, help="Also while workers are online that could not go on."
+)
+_wait_option = click.option(
+    "--wait", type=click.FloatRange(min=0), default=300.0, show_default=True, metavar="SECONDS",
+    help="How long to try while others use the tables.",
+)  # fmt: skip
 
 
 @db.command(example="VIBE_DATABASE_URL=postgresql://vibe:secret@db/vibe vibe db upgrade")
 @click.option("--to", type=click.IntRange(1, SCHEMA_VERSION), default=SCHEMA_VERSION,
               show_default=True, metavar="VERSION")  # fmt: skip
+@_force_option
+@_wait_option
 @json_option
-def upgrade(to: int, as_json: bool) -> None:
-    """Bring the schema up to this program's version; an empty database gets all of it."""
+def upgrade(to: int, force: bool, wait: float, as_json: bool) -> None:
+    """Bring the schema up to this program's version; an empty database gets all of it.
+
+    Workers go on meanwhile. It is refused while some are online that the new schema is not for. A
+    table that others use is waited for a moment at a time, so that no job waits behind it for long.
+    """
     with storage_trouble():
-        moved = bring_up(resources.database(), to=to)
+        moved = bring_up(
+            resources.database(), to=to, lease=_lease(force=force), patience=_patience(wait)
+        )
+        if moved.before != moved.after:
+            done("db.upgrade", {"before": moved.before, "after": moved.after})
     _tell(moved, as_json=as_json)
 
 
@@ -40,37 +72,43 @@ def upgrade(to: int, as_json: bool) -> None:
 @click.option("--to", type=click.IntRange(0, SCHEMA_VERSION), required=True, metavar="VERSION",
               help="0 removes all tables.")  # fmt: skip
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--force", is_flag=True, help="Also while workers are online.")
+@_force_option
+@_wait_option
 @json_option
 @click.pass_context
-def downgrade(ctx: click.Context, to: int, yes: bool, force: bool, as_json: bool) -> None:
-    """Take the schema back to an older version; stop all workers first.
+def downgrade(
+    ctx: click.Context, *, to: int, yes: bool, force: bool, wait: float, as_json: bool
+) -> None:
+    """Take the schema back to an older version; stop this version's workers first.
 
-    Asks first on a terminal, and needs --yes elsewhere. Workers that are online would break:
-    while there are any it is refused.
+    Asks first on a terminal, and needs --yes elsewhere. It is refused while workers are online that
+    the older schema is not for.
     """
     with storage_trouble():
         if not ledger_exists():
             raise InputError(f"there is no ledger in {place()}")
-        database = resources.database()
-        if not force:
-            _refuse_while_working(database)
         if not yes and not _agreed(to):
             note("nothing changed")
             ctx.exit(1)
-        moved = take_down(database, to=to)
+        moved = take_down(
+            resources.database(), to=to, lease=_lease(force=force), patience=_patience(wait)
+        )
+        if moved.before != moved.after:
+            done("db.downgrade", {"before": moved.before, "after": moved.after})
     _tell(moved, as_json=as_json)
 
 
-def _refuse_while_working(database: Database) -> None:
-    if not found_version(database):
-        return
-    with database.read() as connection:
-        online = workers_online(connection, lease=resources.settings().lease_seconds)
-    if online:
-        raise InputError(
-            f"online: {', '.join(online)}; stop them first, or give --force where they are gone"
-        )
+def done(action: str, details: Mapping[str, Any]) -> None:
+    """Write into the audit trail what was done to the ledger as a whole."""
+    note_apart(resources.database(), resources.person(), action, None, details)
+
+
+def _lease(*, force: bool) -> float | None:
+    return None if force else resources.settings().lease_seconds
+
+
+def _patience(seconds: float) -> Patience:
+    return Patience.lasting(seconds, sleep=resources.pause, tell=note)
 
 
 def _agreed(to: int) -> bool:
@@ -91,32 +129,17 @@ def check(ctx: click.Context, as_json: bool) -> None:
             raise InputError(f"there is no ledger in {place()}: run `vibe db upgrade`")
         database = resources.database()
         require_current(database)
-        found = differences(database)
+        version, found = found_version(database), differences(database)
     if as_json:
-        print_json({"version": SCHEMA_VERSION, "differences": found})
+        print_json({"version": version, "differences": found})
     elif found:
         for line in found:
             click.echo(line)
+    elif version == SCHEMA_VERSION:
+        click.echo(f"schema {version}, as it should be")
     else:
-        click.echo(f"schema {SCHEMA_VERSION}, as it should be")
+        click.echo(f"schema {version}, with all that this program's schema {SCHEMA_VERSION} has")
     ctx.exit(1 if found else 0)
-
-
-@db.command(example="vibe db archive --days 30")
-@click.option("--days", type=click.FloatRange(min=0), default=7.0, show_default=True,
-              help="Move what is older than this.")  # fmt: skip
-@json_option
-def archive(days: float, as_json: bool) -> None:
-    """Move old history rows to the archive; nothing is deleted, and workers go on meanwhile."""
-    with look_into_ledger() as ledger:
-        moved = archive_old_history(ledger, days)
-        history, archived = count_history(ledger)
-    if as_json:
-        print_json({"moved": moved, "history": history, "archive": archived})
-    else:
-        click.echo(
-            f"{counted(moved, 'row')} moved; the history has {history}, the archive {archived}"
-        )
 
 
 def _tell(moved: Moved, *, as_json: bool) -> None:

@@ -66,8 +66,9 @@ def retry(job_ids: tuple[str, ...], every: bool, as_json: bool) -> None:
     """
     with look_into_ledger() as ledger:
         chosen = _chosen(ledger, job_ids, every)
+        by = resources.person()
         done = do_each(
-            "retried", chosen, lambda job_id: by_hand.retry(ledger, job_id), as_json=as_json
+            "retried", chosen, lambda job_id: by_hand.retry(ledger, job_id, by=by), as_json=as_json
         )
         lease = resources.settings().lease_seconds
         with ledger.read() as connection:
@@ -87,8 +88,9 @@ def discard(job_ids: tuple[str, ...], every: bool, as_json: bool) -> None:
     """Take dead letters off the list; the jobs and their history stay in the ledger."""
     with look_into_ledger() as ledger:
         chosen = _chosen(ledger, job_ids, every)
+        by = resources.person()
         do_each(
-            "discarded", chosen, lambda job_id: control.discard_job(ledger, job_id),
+            "discarded", chosen, lambda job_id: control.discard_job(ledger, job_id, by=by),
             as_json=as_json,
         )  # fmt: skip
 

@@ -18,10 +18,10 @@ from vibe_tasks.tasks.doctor import examine
 @json_option
 @click.pass_context
 def doctor(ctx: click.Context, agents: bool, as_json: bool) -> None:
-    """Check settings, home, git, sandbox, ledger, broker, workers and dispatcher.
+    """Check this machine, the broker, the ledger, the clocks, the workers and the work.
 
     Each check is one line, with the mend where something is wrong; then the exit code is 1.
-    A warning, of jobs that wait while no stack runs, leaves it at 0.
+    A warning, of what somebody should look at while work goes on, leaves it at 0.
     """
     findings = list(examine(look_into_ledger, missing=_missing))
     if agents and findings[0].ok:  # without settings nothing is known of an agent's surroundings

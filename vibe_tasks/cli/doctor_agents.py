@@ -12,9 +12,9 @@ from vibe_tasks.agents.chat import MISSING, is_installed
 from vibe_tasks.agents.known import PRESETS
 from vibe_tasks.agents.preset import Preset
 from vibe_tasks.errors import AttemptError
+from vibe_tasks.finding import Finding
 from vibe_tasks.flow.plan_source import on_path
 from vibe_tasks.tasks import resources
-from vibe_tasks.tasks.doctor import Finding
 from vibe_tasks.workspace.environment import child_environment
 from vibe_tasks.workspace.process import Finished, run
 

@@ -57,7 +57,7 @@ def forget(handler: str, as_json: bool) -> None:
     For functions that are no more: a worker that knows it subscribes it again when it starts.
     """
     with look_into_ledger() as ledger:
-        forget_handler(ledger, handler)
+        forget_handler(ledger, handler, by=resources.person())
     if as_json:
         print_json({"forgotten": handler})
     else:
@@ -79,7 +79,8 @@ def rules(name: str | None, value: str | None, as_json: bool) -> None:
     if name is not None and value is not None:
         given = event_rules.read_value(name, value)
         with open_ledger() as ledger:
-            found = [event_rules.change(ledger, resources.settings(), name, given)]
+            by = resources.person()
+            found = [event_rules.change(ledger, resources.settings(), name, given, by=by)]
     else:
         with look_into_ledger() as ledger:
             found = event_rules.listed(ledger, resources.settings())

@@ -1,4 +1,4 @@
-"""`vibe jobs explain`: where a job would go now, or why it went where it ran."""
+"""`vibe jobs explain`: why a job has not run yet, and which worker it is for."""
 
 from __future__ import annotations
 
@@ -13,24 +13,27 @@ from vibe_tasks.cli.ledger import look_into_ledger
 from vibe_tasks.cli.printing import json_option, moment, one_line, print_json, print_table
 from vibe_tasks.cli.program import program
 from vibe_tasks.flow.views.explanation import explained
-from vibe_tasks.store import job_rows
+from vibe_tasks.flow.views.reason import meant
 from vibe_tasks.tasks import resources
+from vibe_tasks.tasks.whereabouts import ask_broker
 
 
 @click.command(cls=Command, example="vibe jobs explain 1b9d6bcd")
 @click.argument("job_id", metavar="ID")
 @json_option
 def explain(job_id: str, as_json: bool) -> None:
-    """Explain which worker a job is for: the candidates, each term of their scores, the choice.
+    """Answer in a sentence why a job has not run yet, or what became of it, archived or not.
 
-    Of a job that waits it tells what would be decided now, and why it waits; of one that has
-    started, what was decided when its message was sent, and who ran it.
+    And which worker it is for: the candidates, each term of their scores, the choice. Of a job
+    that waits that is what would be decided now; of one that has started, what was decided when
+    its message was sent, and who ran it.
     """
     with look_into_ledger() as ledger, ledger.read() as connection:
-        row = job_rows.find_job(connection, job_rows.whole_job_id(connection, job_id))
+        row = meant(connection, job_id)
         told = explained(
-            connection, row, settings=resources.settings(), when=moment, program=program()
-        )
+            connection, row, settings=resources.settings(), when=moment, program=program(),
+            ask=ask_broker(ledger),
+        )  # fmt: skip
     if as_json:
         print_json(told)
         return
@@ -41,12 +44,12 @@ def _print(row: Mapping[str, Any], told: Mapping[str, Any]) -> None:
     asks = [f"a worker with {', '.join(told['required'])}"] if told["required"] else []
     asks += [f"{points:+g} for {label}" for label, points in told["labels"].items()]
     decision = told["decision"]
+    click.echo(one_line(told["answer"], most=2000))
     lines = {
         "job": f"{row['id']}  {what(row)}",
         "status": told["status"],
         "lane": f"{told['lane']}, priority {told['priority']}, effort {told['effort']}",
         "asks for": "; ".join(asks),
-        "waits": told["waits"],
         "worker": told["worker"],
         "decided": f"{told['decided']}: {_choice(decision)}" if decision else None,
     }

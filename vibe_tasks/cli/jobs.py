@@ -35,7 +35,7 @@ limit_option = click.option(
 _OUTSIDE = "vibe_tasks.cli.outside"
 _ELSEWHERE = {
     "log": ("vibe_tasks.cli.job_log:log", "Print what a job has said while it ran."),
-    "explain": ("vibe_tasks.cli.explain:explain", "Explain which worker a job is for."),
+    "explain": ("vibe_tasks.cli.explain:explain", "Tell why a job has not run yet."),
     "claim": (f"{_OUTSIDE}:claim", "Take a job to do it yourself."),
     "heartbeat": (f"{_OUTSIDE}:heartbeat", "Keep a job that you have claimed."),
     "complete": (f"{_OUTSIDE}:complete", "Say that a job is done."),
@@ -60,6 +60,7 @@ def jobs() -> None:
 @click.option("--plan", metavar="PLAN", help="Of this plan, by its id or name.")
 @click.option("--task", metavar="TASK", help="Of this task of a plan.")
 @click.option("--kind", type=click.Choice(KINDS), help="`call` is a function's job.")
+@click.option("--archived", is_flag=True, help="Those that are archived instead.")
 @limit_option
 @click.option("--before", type=int, metavar="SEQ", help="Only below this `seq`: the next page.")
 @json_option
@@ -120,7 +121,10 @@ def retry(job_ids: tuple[str, ...], as_json: bool) -> None:
     """Give failed or cancelled jobs all their attempts back."""
     with look_into_ledger() as ledger:
         whole = by_hand.known(ledger, job_ids, refuse=by_hand.refuse_retry)
-        do_each("retried", whole, lambda job_id: by_hand.retry(ledger, job_id), as_json=as_json)
+        by = resources.person()
+        do_each(
+            "retried", whole, lambda job_id: by_hand.retry(ledger, job_id, by=by), as_json=as_json
+        )
 
 
 @jobs.command(example='vibe jobs cancel 1b9d6bcd --reason "wrong branch"')
@@ -134,8 +138,9 @@ def cancel(job_ids: tuple[str, ...], reason: str, as_json: bool) -> None:
     """
     with look_into_ledger() as ledger:
         whole = by_hand.known(ledger, job_ids, refuse=by_hand.refuse_cancel)
+        by = resources.person()
         do_each(
-            "cancelled", whole, lambda job_id: control.cancel_job(ledger, job_id, reason),
+            "cancelled", whole, lambda job_id: control.cancel_job(ledger, job_id, reason, by=by),
             as_json=as_json,
         )  # fmt: skip
 
@@ -182,6 +187,7 @@ def _print_job(row: Mapping[str, Any], waits: str | None) -> None:
         "worker": row["worker"],
         "created": moment(row["created_at"]),
         "changed": moment(row["status_updated_at"]),
+        "archived": moment(row.get("archived_at")),
         "arguments": _short_json(row["args"]),
         "result": None if row["result"] is None else _short_json(row["result"]),
         "error": row["error"],

@@ -9,6 +9,7 @@ from vibe_tasks.cli.lane_scaling import changes, refusal, rules_text, scaling_op
 from vibe_tasks.cli.ledger import look_into_ledger, open_ledger, place
 from vibe_tasks.cli.printing import json_option, note, print_json, print_table, span
 from vibe_tasks.errors import InputError
+from vibe_tasks.flow.views import lanes as views
 from vibe_tasks.flow.views.lanes import (
     LaneRules,
     is_served,
@@ -17,13 +18,13 @@ from vibe_tasks.flow.views.lanes import (
     listed,
     unserved,
 )
-from vibe_tasks.flow.views.lanes import limit as set_limits
 from vibe_tasks.rate import parse_rate, rate_text
 from vibe_tasks.store import lanes as rules
 from vibe_tasks.store.engine import Database
 from vibe_tasks.store.lane_list import Lane
 from vibe_tasks.store.lanes import Keep
 from vibe_tasks.store.scaling_rules import Rules
+from vibe_tasks.tasks import resources
 from vibe_tasks.tasks.queues import check_lane
 
 NO_LIMIT = "none"
@@ -72,8 +73,7 @@ def pause(lane: str, as_json: bool) -> None:
     """Start nothing of a lane any more; what runs goes on, what waits keeps its place."""
     check_lane(lane)
     with open_ledger() as ledger:
-        with ledger.begin() as connection:
-            changed = rules.pause(connection, lane)
+        changed = views.pause(ledger, lane, by=resources.person())
         done = f"lane {lane} is paused" if changed else f"lane {lane} was paused already"
         _tell(ledger, lane, done, as_json=as_json)
 
@@ -85,8 +85,7 @@ def resume(lane: str, as_json: bool) -> None:
     """Let a paused lane go on."""
     check_lane(lane)
     with open_ledger() as ledger:
-        with ledger.begin() as connection:
-            changed = rules.resume(connection, lane)
+        changed = views.resume(ledger, lane, by=resources.person())
         done = f"lane {lane} goes on" if changed else f"lane {lane} was not paused"
         _tell(ledger, lane, done, as_json=as_json)
 
@@ -120,7 +119,10 @@ def limit(
     at_once, starts = _number(concurrency), _rate(rate)
     with open_ledger() as ledger:
         try:
-            set_limits(ledger, lane, concurrency=at_once, rate=starts, scaling=scaled)
+            views.limit(
+                ledger, lane, concurrency=at_once, rate=starts, scaling=scaled,
+                by=resources.person(),
+            )  # fmt: skip
         except ValueError as error:
             raise refusal(error) from error
         _tell(ledger, lane, f"lane {lane}: {_limits(*_now(ledger, lane))}", as_json=as_json)

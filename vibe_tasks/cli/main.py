@@ -34,6 +34,7 @@ _COMMANDS = {
     "scale": (f"{_HERE}.scale:scale", "Show and check the size of the fleet."),
     "events": (f"{_HERE}.events:events", "Follow events, list their handlers, set their rules."),
     "db": (f"{_HERE}.database:db", "Upgrade, check and tidy the ledger."),
+    "audit": (f"{_HERE}.audit:audit", "List what people did, and from where."),
     "config": (f"{_HERE}.config:config", "Show the effective settings."),
     "doctor": (f"{_HERE}.doctor:doctor", "Check the settings and every connection."),
     "health": (f"{_HERE}.health:health", "Answer probes: is this part at work?"),

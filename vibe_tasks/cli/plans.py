@@ -122,7 +122,7 @@ def show(plan: str, as_json: bool) -> None:
 def cancel(plan: str, reason: str, as_json: bool) -> None:
     """Cancel whatever of a plan has not ended; what is deployed stays on the branch."""
     with look_into_ledger() as ledger:
-        count = control.cancel_plan(ledger, plan, reason)
+        count = control.cancel_plan(ledger, plan, reason, by=resources.person())
     if as_json:
         print_json({"plan": plan, "cancelled_jobs": count})
     else:

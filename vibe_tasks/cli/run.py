@@ -215,7 +215,9 @@ def _begin(
         return hand_over(wanted.source, agent=wanted.agent, fresh=wanted.fresh), _nothing, None
     lanes = served_lanes(prepared.plan)  # a module that cannot be imported leaves no plan behind
     with traces.Submission() as trace:
-        submission = submit_plan(ledger, prepared, fresh=wanted.fresh, trace=trace)
+        submission = submit_plan(
+            ledger, prepared, fresh=wanted.fresh, trace=trace, by=resources.person()
+        )
     crew = closing.enter_context(
         Crew(
             ledger, resources.home(),

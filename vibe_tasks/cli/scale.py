@@ -66,7 +66,7 @@ def check(apply: bool, as_json: bool) -> None:
     from vibe_tasks.tasks.fleet.check import check as look  # noqa: PLC0415  history needs no Celery
 
     with open_ledger() as ledger:
-        found = look(ledger, resources.settings(), apply=apply)
+        found = look(ledger, resources.settings(), apply=apply, by=resources.person())
         with ledger.read() as connection:
             served = {row["lane"] for row in list_workers(connection)}
     if as_json:

@@ -12,6 +12,7 @@ from vibe_tasks.cli.ledger import storage_trouble
 from vibe_tasks.cli.printing import json_option, note, print_json
 from vibe_tasks.cli.servers import require_broker
 from vibe_tasks.flow.submission import Submission
+from vibe_tasks.tasks import resources
 
 
 @click.command(
@@ -52,5 +53,7 @@ def hand_over(plan: Path, *, agent: str | None, fresh: bool) -> Submission:
         InputError: There is none, or the plan cannot be accepted; nothing was written.
     """
     require_broker()
-    submission: Submission = vibe_tasks.submit(plan, agent=agent, fresh=fresh)
+    submission: Submission = vibe_tasks.submit(
+        plan, agent=agent, fresh=fresh, by=resources.person()
+    )
     return submission

@@ -57,7 +57,9 @@ def drain(names: tuple[str, ...], wait: float | None, as_json: bool) -> None:
     ended already is what is wanted, so the command can be repeated.
     """
     with open_ledger() as ledger:
-        there = registry.drain(ledger, names, lease=resources.settings().lease_seconds)
+        there = registry.drain(
+            ledger, names, lease=resources.settings().lease_seconds, by=resources.person()
+        )
         if there:
             _tell(there)
         left = _wait(ledger, there, wait) if wait is not None else set(there)

@@ -11,6 +11,7 @@ from vibe_tasks.errors import InputError, UnknownJobError
 from vibe_tasks.jobs import JobStatus
 from vibe_tasks.pipeline import JobKind
 from vibe_tasks.store import jobs, plans, usage
+from vibe_tasks.store.audit import By, note
 from vibe_tasks.store.engine import Database, Transaction
 from vibe_tasks.store.lanes import Keep
 from vibe_tasks.store.plan_list import list_plans, plans_stopped, stopped_jobs
@@ -141,6 +142,7 @@ def raise_budget(
     usd: float | Keep | None = Keep.AS_IT_IS,
     tokens: int | Keep | None = Keep.AS_IT_IS,
     seconds: float | Keep | None = Keep.AS_IT_IS,
+    by: By | None = None,
 ) -> tuple[str, ...]:
     """Set limits of one budget; the jobs that go on because nothing stops them any more.
 
@@ -154,6 +156,7 @@ def raise_budget(
         usd: US dollars in all, what was used included; None for no limit.
         tokens: Tokens in all.
         seconds: Seconds in all in which agents work.
+        by: Who does it, for the audit trail.
 
     Raises:
         InputError: The plan has no such task or agent, both are given, or a limit is out of bounds.
@@ -181,7 +184,11 @@ def raise_budget(
             )  # fmt: skip
         except ValueError as error:
             raise InputError(str(error)) from error
-        return tuple(job["id"] for job in stopped if _goes_on(connection, job))
+        started = tuple(job["id"] for job in stopped if _goes_on(connection, job))
+        given = {"usd": usd, "tokens": tokens, "seconds": seconds}
+        changed = {unit: most for unit, most in given.items() if most is not Keep.AS_IT_IS}
+        note(connection, by, "plan.budget", row["id"], {"scope": scope, "name": name, **changed})
+        return started
 
 
 def stops(connection: Transaction, plan_id: str) -> tuple[Stop, ...]:

@@ -9,6 +9,7 @@ from vibe_tasks.errors import IllegalMoveError
 from vibe_tasks.flow import control
 from vibe_tasks.jobs import MOVES, JobStatus
 from vibe_tasks.store import job_rows, outbox
+from vibe_tasks.store.audit import By
 from vibe_tasks.store.engine import Database
 
 ALL = 100_000
@@ -45,27 +46,32 @@ def every_dead_letter(ledger: Database) -> list[str]:
         return [row["id"] for row in job_rows.list_jobs(connection, dead=True, limit=ALL)]
 
 
-def retry(ledger: Database, job_id: str) -> None:
+def retry(ledger: Database, job_id: str, *, by: By | None) -> None:
     """Retry this job by hand. The dispatcher sends what follows.
+
+    Args:
+        ledger: The ledger.
+        job_id: The job.
+        by: Who does it, for the audit trail.
 
     Raises:
         UnknownJobError: There is none.
         IllegalMoveError: It has not failed.
     """
-    following = control.retry_job(ledger, job_id)
+    following = control.retry_job(ledger, job_id, by=by)
     with ledger.begin() as connection:
         outbox.give_back(connection, [each.id for each in following])
 
 
-def approve(ledger: Database, plan_id: str, jobs: Sequence[str]) -> list[str]:
+def approve(ledger: Database, plan_id: str, jobs: Sequence[str], *, by: By | None) -> list[str]:
     """Let these deploys of a plan go on, which somebody has looked at; those that do. The
-    dispatcher sends them.
+    dispatcher sends them. `by` as in `retry`.
 
     Raises:
         UnknownJobError: No such plan.
         IllegalMoveError: None of them waits for an approval any more.
     """
-    following = control.approve(ledger, plan_id, only=jobs)
+    following = control.approve(ledger, plan_id, only=jobs, by=by)
     with ledger.begin() as connection:
         outbox.give_back(connection, [each.id for each in following])
     return [each.id for each in following]

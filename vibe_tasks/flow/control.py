@@ -12,6 +12,7 @@ from vibe_tasks.flow import chords, progress, reviewing
 from vibe_tasks.jobs import JobStatus, Publication
 from vibe_tasks.pipeline import JobKind, TaskStatus
 from vibe_tasks.store import events, jobs, outbox, plans
+from vibe_tasks.store.audit import By, note
 from vibe_tasks.store.chords import waits_in_chord
 from vibe_tasks.store.engine import Database, Transaction
 
@@ -23,6 +24,7 @@ def cancel_job(
     *,
     status: JobStatus | None = None,
     attempt: int | None = None,
+    by: By | None = None,
 ) -> None:
     """Cancel a job; a plan's task ends with it. The worker that runs it notices at its heartbeat.
 
@@ -34,6 +36,7 @@ def cancel_job(
         reason: Why.
         status: Only while it has this status.
         attempt: Only while this is its current attempt.
+        by: Who does it, for the audit trail; None: a program by itself.
 
     Raises:
         UnknownJobError: No such job.
@@ -51,10 +54,11 @@ def cancel_job(
                 outbox.give_back(connection, [each.id for each in following])
             else:
                 end_task(connection, row["plan_id"], row["task_id"], reason)
+        note(connection, by, "job.cancel", job_id, {"was": row["status"], "reason": reason})
 
 
-def cancel_plan(ledger: Database, plan_id: str, reason: str) -> int:
-    """Cancel all of a plan that has not ended; how many jobs that were.
+def cancel_plan(ledger: Database, plan_id: str, reason: str, *, by: By | None = None) -> int:
+    """Cancel all of a plan that has not ended; how many jobs that were. `by` as in `cancel_job`.
 
     Raises:
         UnknownJobError: No such plan.
@@ -70,6 +74,7 @@ def cancel_plan(ledger: Database, plan_id: str, reason: str) -> int:
             connection, EventType.PLAN_CANCELLED, session=plan["id"], payload={"why": reason},
             summary=f"plan cancelled: {reason}",
         )  # fmt: skip
+        note(connection, by, "plan.cancel", plan["id"], {"jobs": count, "reason": reason})
     return count
 
 
@@ -80,7 +85,7 @@ def replace_plan(connection: Transaction, plan_id: str) -> None:
     plans.set_plan_status(connection, plan_id, "replaced")
 
 
-def retry_job(ledger: Database, job_id: str) -> tuple[Publication, ...]:
+def retry_job(ledger: Database, job_id: str, *, by: By | None = None) -> tuple[Publication, ...]:
     """Bring a job back: its attempts if it failed or was cancelled, one more fix round if qa
     refused its task for the last time, the reviewers that did not vote if too few did.
 
@@ -109,10 +114,11 @@ def retry_job(ledger: Database, job_id: str) -> tuple[Publication, ...]:
             jobs.revive_job(connection, job_id, blocked=waits)
         else:
             _revive(connection, row)
+        note(connection, by, "job.retry", job_id, {"was": row["status"]})
         return following
 
 
-def discard_job(ledger: Database, job_id: str) -> None:
+def discard_job(ledger: Database, job_id: str, *, by: By | None = None) -> None:
     """Take a dead letter off the list; its job stays in the ledger as cancelled or completed.
 
     Raises:
@@ -127,6 +133,7 @@ def discard_job(ledger: Database, job_id: str) -> None:
             jobs.cancel_job(connection, job_id, f"discarded; was: {row['error']}")
         else:
             jobs.mark_dead_letter(connection, job_id, dead=False)
+        note(connection, by, "job.discard", job_id, {"error": row["error"]})
 
 
 def approve(
@@ -135,6 +142,7 @@ def approve(
     task_id: str | None = None,
     *,
     only: Collection[str] | None = None,
+    by: By | None = None,
 ) -> tuple[Publication, ...]:
     """Let deploys go on that wait for a person, of one task or of all; the messages to send.
 
@@ -143,6 +151,7 @@ def approve(
         plan_id: The plan's id or name.
         task_id: The task; None: all of the plan.
         only: These jobs alone, which a person has looked at; None: all that wait.
+        by: Who does it, for the audit trail.
 
     Raises:
         UnknownJobError: No such plan.
@@ -162,6 +171,7 @@ def approve(
             raise IllegalMoveError(f"{what} has no deploy that waits for an approval")
         for job_id in waiting:
             jobs.unblock_job(connection, job_id, published=True)
+        note(connection, by, "plan.approve", plan["id"], {"jobs": waiting})
         return outbox.publications(connection, waiting)
 
 

@@ -9,7 +9,6 @@ from typing import Literal
 
 from vibe_tasks.errors import UnknownJobError
 from vibe_tasks.events import EventType
-from vibe_tasks.failures import bounded
 from vibe_tasks.flow import budgets, chords, reviewing
 from vibe_tasks.flow.escalation import audience_of_death
 from vibe_tasks.jobs import Claim, JobStatus, Publication
@@ -17,6 +16,7 @@ from vibe_tasks.pipeline import JobKind, Outcome
 from vibe_tasks.store import events, jobs, leases, plans
 from vibe_tasks.store.consensus import WAITS
 from vibe_tasks.store.engine import Database, Transaction
+from vibe_tasks.store.redacting import kept_text
 from vibe_tasks.store.retries import OUTCOME, Retries
 
 Uniform = Callable[[float, float], float]
@@ -78,7 +78,7 @@ def settle(
     def write(unsure: bool) -> tuple[bool, tuple[Publication, ...]]:
         with ledger.begin() as connection:
             end = leases.end_of(connection, place.id, place.attempt) if unsure else None
-            if end is not None and end[1] in {bounded(_said(place, ending)), RAISED}:
+            if end is not None and end[1] in {kept_text(connection, _said(place, ending)), RAISED}:
                 return end[0] == JobStatus.PENDING, ()  # the dispatcher sends what follows
             return settle_in(connection, place, ending, uniform=uniform)
 

@@ -17,6 +17,7 @@ from vibe_tasks.jobs import Claim, Publication
 from vibe_tasks.pipeline import JobKind, Outcome
 from vibe_tasks.store import jobs, plans
 from vibe_tasks.store.engine import Transaction
+from vibe_tasks.store.redacting import redacted
 
 
 class Attempt(Protocol):
@@ -86,6 +87,7 @@ def complete(
         return ()
     kind = JobKind(row["kind"])
     outcome, commit = _outcome(kind, row, result)
+    result = redacted(connection, result)
     refused = outcome in {Outcome.REJECTED, Outcome.CONFLICT}
     plans.plan_status(connection, row["plan_id"])
     if kind is JobKind.QA:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -102,9 +102,13 @@ def recall(bench: Bench, key: str) -> Remembered | None:
         raise Snooze(found.seconds, "another job is making the same change")
     if isinstance(found, result_cache.Mine):
         return None
-    said = dict(found.value.get("answer") or {})
-    said["findings"] = tuple(said.get("findings") or ())
-    return Remembered(value=found.value, answer=Answer(**said))
+    return Remembered(value=found.value, answer=answer_of(found.value.get("answer") or {}))
+
+
+def answer_of(kept: Mapping[str, Any]) -> Answer:
+    """The answer that was kept, also by a newer version, which may have kept more of it."""
+    said = {each.name: kept[each.name] for each in fields(Answer) if each.name in kept}
+    return Answer(**{**said, "findings": tuple(said.get("findings") or ())})
 
 
 @contextmanager

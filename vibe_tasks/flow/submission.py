@@ -19,6 +19,7 @@ from vibe_tasks.labels import repo_label
 from vibe_tasks.pipeline import JobKind, TaskStatus
 from vibe_tasks.plan import Budget, Plan, ResolvedTask
 from vibe_tasks.store import events, jobs, plans, usage
+from vibe_tasks.store.audit import By, note
 from vibe_tasks.store.engine import Database, Transaction
 from vibe_tasks.workspace.git import git_version
 from vibe_tasks.workspace.remote import is_address, open_mirror
@@ -99,8 +100,9 @@ NewTrace = Callable[[str, str], str]
 
 
 def submit_plan(
-    ledger: Database, prepared: Prepared, *, fresh: bool = False, trace: NewTrace | None = None
-) -> Submission:
+    ledger: Database, prepared: Prepared, *, fresh: bool = False, trace: NewTrace | None = None,
+    by: By | None = None,
+) -> Submission:  # fmt: skip
     """Write the plan, or go on with the one of that name that was interrupted.
 
     Args:
@@ -108,6 +110,7 @@ def submit_plan(
         prepared: The plan.
         fresh: Start over where a plan of that name exists.
         trace: Makes the trace of each task; None: they have none.
+        by: Who hands it in, for the audit trail.
 
     Raises:
         InputError: A plan of that name has ended, or differs, or its branch exists; with
@@ -115,7 +118,7 @@ def submit_plan(
         RepositoryError: The branch cannot be made, or is checked out somewhere.
     """
     if fresh:
-        _end_earlier(ledger, prepared)
+        _end_earlier(ledger, prepared, by)
     with turn(prepared.home / "submissions", prepared.plan.name) as ours:
         under_way = _look(ledger, prepared)
         if under_way is not None:  # with `fresh`, somebody else's start that came first
@@ -137,6 +140,9 @@ def submit_plan(
                 return under_way
             plan_id = f"{prepared.plan.name}-{uuid4().hex[:8]}"
             following = _write(connection, plan_id, prepared, trace)
+            told = {"source": str(prepared.source), "digest": prepared.plan.digest(),
+                    "tasks": len(prepared.plan.tasks), "fresh": fresh}  # fmt: skip
+            note(connection, by, "plan.submit", plan_id, told)
         ours.write("")
     return Submission(plan_id=plan_id, set_aside=aside, following=following)
 
@@ -168,7 +174,7 @@ def _base_commit(plan: Plan, repository: Repository) -> str:
         raise RepositoryError(f"{error}") from error
 
 
-def _end_earlier(ledger: Database, prepared: Prepared) -> None:
+def _end_earlier(ledger: Database, prepared: Prepared, by: By | None) -> None:
     """Stop the plans of this name for good, in a transaction of its own, before their branch is
     moved aside: killed in between, none of them may go on upon a branch that lacks its merges.
     """
@@ -177,6 +183,7 @@ def _end_earlier(ledger: Database, prepared: Prepared) -> None:
         plans.lock_name(connection, prepared.plan.name)
         while (known := plans.latest_plan(connection, prepared.plan.name)) is not None:
             control.replace_plan(connection, known["id"])
+            note(connection, by, "plan.replace", known["id"], {"was": known["status"]})
 
 
 def _under_way(connection: Transaction, prepared: Prepared) -> Submission | None:

@@ -20,6 +20,7 @@ from vibe_tasks.pipeline import JobKind, Outcome, TaskStatus
 from vibe_tasks.plan_specs import Surroundings
 from vibe_tasks.store import jobs, leases, plans
 from vibe_tasks.store.engine import Database
+from vibe_tasks.store.redacting import kept_value
 from vibe_tasks.store.retries import OUTCOME, Retries
 from vibe_tasks.workspace.remote import open_mirror
 from vibe_tasks.workspace.repository import Repository
@@ -223,6 +224,7 @@ class Bench:
         """
         plan_id, task_id = str(self.claim.plan_id), str(self.claim.task_id)
         ledger, claim = self.place.ledger, self.claim
+        result, report = kept_value(ledger, dict(result)), kept_value(ledger, report)
 
         def write(unsure: bool) -> Following:
             with ledger.begin() as connection:

@@ -22,10 +22,10 @@ from vibe_tasks.breaker import (
     after_try,
     opens,
 )
-from vibe_tasks.failures import bounded
 from vibe_tasks.store.agent_tables import breaker_calls, breaker_trials, breakers
 from vibe_tasks.store.breaker_list import Breaker, states
 from vibe_tasks.store.engine import now
+from vibe_tasks.store.redacting import kept_text
 
 __all__ = ["Breaker", "Change", "admit", "close", "is_closed", "settle", "states", "trip"]
 
@@ -119,7 +119,7 @@ def trip(connection: Connection, name: str, seconds: float, reason: str) -> Chan
             connection.execute(
                 update(breakers)
                 .where(_B.name == name)
-                .values(open_until=moment + seconds, reason=bounded(reason))
+                .values(open_until=moment + seconds, reason=kept_text(connection, reason))
             )
         return None
     _open(connection, name, seconds, reason)
@@ -194,7 +194,7 @@ def _move(connection: Connection, name: str, to: State, **values: Any) -> None:
 def _open(connection: Connection, name: str, seconds: float, reason: str) -> None:
     _move(
         connection, name, State.OPEN, open_until=now() + seconds,
-        times_opened=_B.times_opened + 1, reason=bounded(reason),
+        times_opened=_B.times_opened + 1, reason=kept_text(connection, reason),
     )  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from vibe_tasks.store.job_rows import results_of
 from vibe_tasks.store.schema import chord_results, chords
+from vibe_tasks.store.sealing import sealed
 from vibe_tasks.store.statement import Statement
 
 _C = chords.c
@@ -84,6 +85,13 @@ def waits_in_chord(connection: Connection, job_id: str) -> bool:
     return connection.execute(statement).first() is not None
 
 
+def missing_of(connection: Connection, body_id: str) -> int | None:
+    """How many members the body of a chord waits for; None for a job that is none."""
+    statement = select(_C.missing).where(_C.body_id == body_id).limit(1)
+    found: int | None = connection.execute(statement).scalar()
+    return found
+
+
 def body_of(connection: Connection, group_id: str) -> str | None:
     """The body that waits for this group; None where there is no such chord in the ledger."""
     found: str | None = connection.execute(
@@ -116,7 +124,7 @@ def keep_result(connection: Connection, group_id: str, member_id: str, result: A
     kind = sqlite if connection.dialect.name == "sqlite" else postgresql
     statement = (
         kind.insert(chord_results)
-        .values(group_id=group_id, member_id=member_id, result=result)
+        .values(group_id=group_id, member_id=member_id, result=sealed(connection, result))
         .on_conflict_do_nothing()
         .returning(_R.member_id)  # of an INSERT, SQLAlchemy does not know the number of rows
     )

@@ -8,6 +8,7 @@ all hosts.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Mapping
 from typing import Any, Literal
 
@@ -31,7 +32,10 @@ from vibe_tasks.store import held, lanes
 from vibe_tasks.store.engine import now, run_plain, transaction
 from vibe_tasks.store.schema import has_status, jobs, status
 from vibe_tasks.store.schema import lanes as lane_rows
+from vibe_tasks.store.sealing import is_sealed
 from vibe_tasks.store.statement import Row, Statement, decoded, encoded
+
+log = logging.getLogger(__name__)
 
 _J = jobs.c
 _ZERO: ColumnElement[int] = literal_column("0")
@@ -110,6 +114,19 @@ _PROMOTE = Statement(
 )
 
 
+SEALED_WAIT = 10.0
+"""Seconds after which a job is offered again that a process could not open."""
+
+_PUT_OFF = Statement(
+    update(jobs)
+    .where(_J.id == _JOB, has_status(JobStatus.PROCESSING),
+           _J.attempt == bindparam("of_attempt", type_=_J.attempt.type))
+    .values(status=status(JobStatus.PENDING), lease_until=null(), published_at=null(),
+            backoff_until=now() + bindparam("wait"), status_updated_at=now(),
+            error=bindparam("why", type_=_J.error.type))
+)  # fmt: skip
+
+
 def claim(
     connection: Connection,
     job_id: str,
@@ -138,7 +155,7 @@ def claim(
     values = {"job": job_id, "by": worker, "lease": lease, "routing": why}
     row = _CLAIM.first(connection, values)
     if row is not None:
-        return claim_of(row)
+        return taken_or_put_off(connection, claim_of(row), worker)
     with transaction(connection):
         wanted = _GOVERNED_JOB.first(connection, {"job": job_id})
         if wanted is None:
@@ -156,7 +173,20 @@ def claim(
         if not isinstance(taken, Claim):
             held.hold(connection, job_id, taken)
             return None
+        return taken_or_put_off(connection, taken, worker)
+
+
+def taken_or_put_off(connection: Connection, taken: Claim, worker: str) -> Claim | None:
+    """The claim; None where this process cannot open what the job is given: it was sealed with
+    another key. Then the attempt is given back, no failure counted, for a worker that can.
+    """
+    if not is_sealed(taken.kwargs):
         return taken
+    why = f"{worker} cannot open its arguments: their key is none of its VIBE_PAYLOAD_KEYS"
+    log.warning("job %s is left to others: %s", taken.id, why)
+    values = {"job": taken.id, "of_attempt": taken.attempt, "wait": SEALED_WAIT, "why": why}
+    _PUT_OFF.count(connection, values)
+    return None
 
 
 def has_room(connection: Connection, lane: str) -> bool:
@@ -205,6 +235,8 @@ def promote(connection: Connection, *, most: int = 1_000) -> int:
 def claim_of(row: Row, *, governed: bool = False) -> Claim:
     """The claim, from its row of `COLUMNS`."""
     arguments = decoded(row[9])
+    if is_sealed(arguments):  # and could not be opened: see `taken_or_put_off`
+        arguments = {"args": (), "kwargs": arguments}
     return Claim(
         id=row[0],
         name=row[1],

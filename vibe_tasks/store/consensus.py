@@ -16,8 +16,10 @@ from vibe_tasks.failures import bounded
 from vibe_tasks.jobs import LIVE, JobStatus
 from vibe_tasks.store.agent_tables import agent_outputs, consensus_runs
 from vibe_tasks.store.engine import now
-from vibe_tasks.store.job_rows import among, as_parameter
+from vibe_tasks.store.job_archive import list_archived
+from vibe_tasks.store.job_rows import among, as_parameter, list_jobs
 from vibe_tasks.store.schema import has_status, jobs
+from vibe_tasks.store.sealing import opened, sealed, sealed_text
 
 _J, _R, _O = jobs.c, consensus_runs.c, agent_outputs.c
 
@@ -78,6 +80,8 @@ def seats_of(connection: Connection, qa: Mapping[str, Any]) -> tuple[Seat, ...]:
         connection: A connection.
         qa: The qa job's row.
     """
+    if "archived_at" in qa:
+        return _archived_seats(connection, qa)
     statement = _SEATS.where(
         _J.plan_id == qa["plan_id"], _J.task_id == qa["task_id"], _J.round == qa["round"]
     )
@@ -93,12 +97,29 @@ def seats_of(connection: Connection, qa: Mapping[str, Any]) -> tuple[Seat, ...]:
     return tuple(found)
 
 
+def _archived_seats(connection: Connection, qa: Mapping[str, Any]) -> tuple[Seat, ...]:
+    """The seats of a qa job that is archived; its reviews are archived too, or about to be."""
+    where = {"plan_id": qa["plan_id"], "task_id": qa["task_id"], "kind": "review"}
+    rows = [*list_archived(connection, where=where), *list_jobs(connection, where=where)]
+    found = [
+        Seat(
+            id=row["id"], number=row["args"]["kwargs"]["seat"],
+            agent=row["args"]["kwargs"]["agent"],
+            status=JobStatus(row["status"]), waits=False, result=row["result"], error=row["error"],
+            ended_at=row["status_updated_at"],
+        )
+        for row in rows
+        if row["args"]["kwargs"]["qa"] == qa["id"]
+    ]  # fmt: skip
+    return tuple(sorted(found, key=lambda seat: seat.id))
+
+
 def write_verdict(connection: Connection, qa_id: str, result: Mapping[str, Any]) -> None:
     """Put what was decided into the result of the qa job, which has completed before."""
     connection.execute(
         update(jobs)
         .where(_J.id == qa_id, has_status(JobStatus.COMPLETED))
-        .values(result=dict(result))
+        .values(result=sealed(connection, dict(result)))
     )
 
 
@@ -132,13 +153,13 @@ def keep_run(
         .values(
             spec_id=spec_id, stage=stage, consensus_ok=int(ok), degraded=int(degraded),
             run_timestamp=moment if last is None else max(moment, last + 1),
-            synthesis_json=json.dumps(dict(synthesis)),
+            synthesis_json=sealed_text(connection, dict(synthesis)),
         )
         .returning(_R.id)
     ).scalar_one()  # fmt: skip
     rows = [
         {"run_id": run_id, "agent_name": seat.agent,
-         "model_version": _model(seat.result), "content": json.dumps(seat.result),
+         "model_version": _model(seat.result), "content": sealed_text(connection, seat.result),
          "output_timestamp": int(seat.ended_at * 1000)}
         for seat in votes
     ]  # fmt: skip
@@ -174,10 +195,15 @@ def runs_of(
         select(consensus_runs).where(chosen).order_by(_R.id), values
     ).mappings()
     found = {
-        run["id"]: {**run, "synthesis": json.loads(run["synthesis_json"]), "outputs": []}
+        run["id"]: {
+            **run,
+            "synthesis": opened(connection, json.loads(run["synthesis_json"])),
+            "outputs": [],
+        }
         for run in runs
     }
     said = select(agent_outputs).join(consensus_runs, _R.id == _O.run_id).where(chosen)
     for output in connection.execute(said.order_by(_O.id), values).mappings() if outputs else ():
-        found[output["run_id"]]["outputs"].append(dict(output))
+        content = json.dumps(opened(connection, json.loads(output["content"])))
+        found[output["run_id"]]["outputs"].append({**output, "content": content})
     return tuple(found.values())

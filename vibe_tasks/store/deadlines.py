@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, and_, bindparam, literal_column, null, select, update
 
-from vibe_tasks.failures import bounded
 from vibe_tasks.jobs import JobStatus
 from vibe_tasks.store.engine import now
+from vibe_tasks.store.redacting import kept_text
 from vibe_tasks.store.schema import has_status, jobs, status
 from vibe_tasks.store.statement import Statement
 
@@ -41,4 +41,4 @@ def is_late(connection: Connection, job_id: str) -> bool:
 
 def expire_job(connection: Connection, job_id: str, reason: str) -> bool:
     """Cancel a job that is late; False where it is not."""
-    return _EXPIRE.count(connection, {"job": job_id, "why": bounded(reason)}) == 1
+    return _EXPIRE.count(connection, {"job": job_id, "why": kept_text(connection, reason)}) == 1

@@ -18,11 +18,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from sqlalchemy import Connection, Engine, create_engine, event, func, text
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import ExceptionContext, make_url
 from sqlalchemy.exc import (
     DataError,
     DBAPIError,
@@ -35,10 +36,13 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from vibe_tasks.errors import SchemaError, UnavailableError
 from vibe_tasks.store.forking import Uses
-from vibe_tasks.store.statement import driver, give_up
+from vibe_tasks.store.statement import driver, give_up, was_left
 
 if TYPE_CHECKING:
     import psycopg
+
+    from vibe_tasks.redaction import Redaction
+    from vibe_tasks.store.sealing import Sealing
 
 PRAGMAS: Mapping[str, tuple[str, object]] = {
     "journal_mode": ("WAL", "wal"),
@@ -77,6 +81,12 @@ or hangs in the middle of it: others wait for its locks, to take back its jobs f
 
 EVENT_PRIORITIES = "event_priorities"
 """Execution option of a ledger: levels by event type for what this process records."""
+
+REDACTION = "redaction"
+"""Execution option of a ledger: what is taken out of texts that it is given; see `redacting`."""
+
+SEALING = "sealing"
+"""Execution option of a ledger: what seals and opens values; see `sealing`."""
 
 COLLECTED = "moved jobs"
 """Where a connection keeps what its current transaction is about to tell others; see `telling`."""
@@ -218,6 +228,8 @@ def open_database(
     *,
     clock: Callable[[], float] = time.time,  # noqa: TID251  SQLite's clock is the machine's
     event_priorities: Mapping[str, int] | None = None,
+    redaction: Redaction | None = None,
+    sealing: Sealing | None = None,
 ) -> Database:
     """Open the database of this URL; nothing is connected yet.
 
@@ -225,6 +237,9 @@ def open_database(
         url: `sqlite:///PATH` or `postgresql+psycopg://…`.
         clock: What `vibe_now()` answers on SQLite, in epoch seconds.
         event_priorities: Levels by event type for what is recorded through it, over the defaults.
+        redaction: What is taken out of the texts that are written through it; None: nothing.
+        sealing: Seals what is written through it, and opens what is read; None: nothing does, and
+            what is sealed is read as it is.
     """
     parsed = make_url(url)
     sqlite = parsed.get_backend_name() == "sqlite"
@@ -234,19 +249,25 @@ def open_database(
         pool_reset_on_return=None,
         pool_size=10,
         hide_parameters=True,  # they may hold what nobody should read in a log
-        execution_options={EVENT_PRIORITIES: event_priorities or {}},
+        execution_options={
+            EVENT_PRIORITIES: event_priorities or {}, REDACTION: redaction, SEALING: sealing,
+        },
+        # A partial, as psycopg keeps one reader for all methods of the same code.
+        json_deserializer=None if sealing is None else partial(sealing.loads),
         connect_args={"timeout": 5.0, "check_same_thread": False}
         if sqlite
         else dict(SERVER_OPTIONS),
-    )
+    )  # fmt: skip
     if sqlite:
-        _prepare_sqlite(engine, clock)
+        _prepare_sqlite(engine, clock, None if sealing is None else sealing.text)
     else:
         _prepare_server(engine)
     return Database(engine=engine, url=url)
 
 
-def _prepare_sqlite(engine: Engine, clock: Callable[[], float]) -> None:
+def _prepare_sqlite(
+    engine: Engine, clock: Callable[[], float], read_text: Callable[[bytes], str] | None
+) -> None:
     @event.listens_for(engine, "connect")
     def on_connect(connection: sqlite3.Connection, _record: object) -> None:
         # The driver's own transaction handling would begin late and without IMMEDIATE.
@@ -258,6 +279,13 @@ def _prepare_sqlite(engine: Engine, clock: Callable[[], float]) -> None:
         for name, (value, _) in PRAGMAS.items():
             connection.execute(f"PRAGMA {name} = {value}")
         verify_pragmas(connection)
+        if read_text is not None:  # the driver's own is much faster
+            connection.text_factory = read_text
+
+    @event.listens_for(engine, "handle_error")
+    def on_error(context: ExceptionContext) -> BaseException | None:
+        error = context.original_exception
+        return OperationalError(context.statement, None, error) if was_left(error) else None
 
 
 def _prepare_server(engine: Engine) -> None:
@@ -283,8 +311,7 @@ def verify_pragmas(connection: sqlite3.Connection) -> None:
     vacuum = connection.execute("PRAGMA auto_vacuum").fetchone()[0]
     if vacuum != AUTO_VACUUM_INCREMENTAL:
         raise SchemaError(
-            "the SQLite file was made without incremental auto-vacuum; run "
-            "`PRAGMA auto_vacuum = INCREMENTAL; VACUUM;` on it"
+            "the SQLite file was made without incremental auto-vacuum; run `vibe db vacuum --full`"
         )
 
 

@@ -29,10 +29,14 @@ from vibe_tasks.store.event_handlers import call_handlers, call_handlers_of_othe
 from vibe_tasks.store.event_rows import EventRow
 from vibe_tasks.store.event_rules import EventRules, configured_priorities
 from vibe_tasks.store.event_tables import events
+from vibe_tasks.store.redacting import redacted, redaction_of
 from vibe_tasks.store.statement import Statement, encoded
 
 SOURCE = "vibe_tasks"
 """`source_app` of the project's own events."""
+
+_SAID = ("payload", "summary", "chat", "extra")
+"""Columns in which others say what they like."""
 
 FUTURE_MS = 3_600_000
 """An event from further in the future than this gets the time at which it came: a clock that is
@@ -113,6 +117,7 @@ def record(
     """
     configured = configured_priorities(connection)
     why = priority_metadata(kind, configured)
+    payload, summary = redacted(connection, payload), redacted(connection, summary)
     row = {
         "source_app": SOURCE, "session_id": session, "hook_event_type": kind,
         "payload": encoded(dict(payload)), "summary": summary,
@@ -166,9 +171,17 @@ def _prepared(
 ) -> tuple[list[EventRow], list[EventRow]]:
     """The rows of these events, but for their ids, and the same as the database takes them."""
     moment = _MOMENT.all(connection, {})[0][0]
-    levels = rules.levels
+    levels, redaction = rules.levels, redaction_of(connection)
     rows = [_stored(event, moment, levels, rules.priorities) for event in new]
-    return rows, [{**row, **_json_texts(row), "received_at": moment / 1000} for row in rows]
+    prepared = [{**row, **_json_texts(row), "received_at": moment / 1000} for row in rows]
+    if redaction is not None:
+        for place, row in enumerate(prepared):
+            # Looked for in what is text already: it is cheaper than in each of many values.
+            if any(redaction.hinted(row[name]) for name in _SAID if row[name]):
+                rows[place] |= {name: redaction.value(rows[place][name]) for name in _SAID}
+                prepared[place] = {**row, "summary": rows[place]["summary"],
+                                   **_json_texts(rows[place])}  # fmt: skip
+    return rows, prepared
 
 
 def _write(

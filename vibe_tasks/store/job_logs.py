@@ -16,6 +16,7 @@ from vibe_tasks.log_buffer import Batch, in_words
 from vibe_tasks.store.engine import Database, now, server_time
 from vibe_tasks.store.event_tables import job_logs
 from vibe_tasks.store.history import SECONDS_PER_DAY
+from vibe_tasks.store.sealing import sealed
 
 _L = job_logs.c
 BATCH = 500
@@ -44,7 +45,9 @@ def write(connection: Connection, job_id: str, attempt: int, batch: Batch) -> No
         )
     if batch.missing is not None:
         said = {"at": None, "level": "warning", "logger": LOGGER, "text": in_words(batch.missing)}
-        mark = kind.insert(job_logs).values(**of, seq=batch.missing.seq, at=now(), lines=[said])
+        mark = kind.insert(job_logs).values(
+            **of, seq=batch.missing.seq, at=now(), lines=sealed(connection, [said])
+        )
         connection.execute(
             mark.on_conflict_do_update(
                 index_elements=[_L.job_id, _L.attempt, _L.seq],
@@ -53,8 +56,9 @@ def write(connection: Connection, job_id: str, attempt: int, batch: Batch) -> No
         )
     for piece in batch.pieces:
         row = kind.insert(job_logs).values(
-            **of, seq=piece.seq, at=now(), lines=[dict(line) for line in piece.lines]
-        )
+            **of, seq=piece.seq, at=now(),
+            lines=sealed(connection, [dict(line) for line in piece.lines]),
+        )  # fmt: skip
         connection.execute(row.on_conflict_do_nothing())
 
 

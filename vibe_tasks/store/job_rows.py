@@ -4,17 +4,30 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from types import SimpleNamespace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, any_, bindparam, func, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    and_,
+    any_,
+    bindparam,
+    func,
+    or_,
+    select,
+    union_all,
+)
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from vibe_tasks.errors import UnknownJobError
 from vibe_tasks.jobs import ENDED
+from vibe_tasks.store.operation_tables import jobs_archive
 from vibe_tasks.store.schema import has_status, jobs
 from vibe_tasks.store.statement import Statement
 
-_J = jobs.c
+_J, _A = jobs.c, jobs_archive.c
 
 
 def among(column: ColumnElement[Any], name: str, dialect: str) -> ColumnElement[bool]:
@@ -39,7 +52,10 @@ SHORTEST = 6
 DIALECTS = ("sqlite", "postgresql")
 _ENDED = Statement(
     {
-        dialect: select(_J.id).where(has_status(*sorted(ENDED)), among(_J.id, "ids", dialect))
+        dialect: union_all(
+            select(_J.id).where(has_status(*sorted(ENDED)), among(_J.id, "ids", dialect)),
+            select(_A.id).where(among(_A.id, "ids", dialect)),
+        )
         for dialect in DIALECTS
     }
 )
@@ -48,6 +64,12 @@ _RESULTS = {
     dialect: select(
         _J.id, _J.status, _J.result, _J.error, _J.attempt, _J.retry_count, _J.status_updated_at
     ).where(among(_J.id, "ids", dialect))
+    for dialect in DIALECTS
+}
+_ARCHIVED = {
+    dialect: select(_A.id, _A.status, _A.status_updated_at, _A.row).where(
+        among(_A.id, "ids", dialect)
+    )
     for dialect in DIALECTS
 }
 
@@ -75,20 +97,44 @@ def whole_job_id(connection: Connection, text: str) -> str:
 
     Raises:
         UnknownJobError: There is none, or more than one, or the beginning is too short to be
-            meant.
+            meant; or it is archived, and nothing can be done to it any more.
     """
+    found = like(connection, _J.id, text)
+    if not found:
+        archived = like(connection, _A.id, text)
+        if archived:
+            raise UnknownJobError(
+                f"job {archived[0]} is archived: it can be shown, and nothing else done to it"
+            )
+        raise unknown(text)
+    return only(text, found)
+
+
+def like(connection: Connection, ids: ColumnElement[str], text: str) -> list[str]:
+    """Up to two of these ids that are this text or begin like it, the shortest first."""
     # A range, so that the index serves it; U+10FFFF comes after whatever an id goes on with.
-    begins = and_(_J.id > text, _J.id < text + "\U0010ffff")
-    same = _J.id == text
+    begins = and_(ids > text, ids < text + "\U0010ffff")
+    same = ids == text
     whole = len(text) < SHORTEST
-    wanted = select(_J.id).where(same if whole else or_(same, begins)).order_by(_J.id).limit(2)
-    found = list(connection.execute(wanted).scalars())
-    if not found and whole:
-        raise UnknownJobError(
+    wanted = select(ids).where(same if whole else or_(same, begins)).order_by(ids).limit(2)
+    return list(connection.execute(wanted).scalars())
+
+
+def unknown(text: str) -> UnknownJobError:
+    """What there is to say where no job's id is this or begins like it."""
+    if len(text) < SHORTEST:
+        return UnknownJobError(
             f"no job {text}; the beginning of an id has at least {SHORTEST} characters"
         )
-    if not found:
-        raise UnknownJobError(f"no job {text}")
+    return UnknownJobError(f"no job {text}")
+
+
+def only(text: str, found: Sequence[str]) -> str:
+    """The one of these ids that is meant, which `like` has found.
+
+    Raises:
+        UnknownJobError: There is more than one.
+    """
     if found[0] != text and len(found) > 1:
         raise UnknownJobError(f"more than one job's id begins with {text}; give more of it")
     return str(found[0])
@@ -121,14 +167,37 @@ def list_jobs(
     return tuple(dict(row) for row in connection.execute(statement).mappings())
 
 
-def results_of(connection: Connection, job_ids: Iterable[str]) -> dict[str, Row[*tuple[Any, ...]]]:
-    """Status, result and error of these jobs, by id; unknown ids are absent."""
-    ids = as_parameter(connection, job_ids)
-    rows = connection.execute(_RESULTS[connection.dialect.name], {"ids": ids})
-    return {row.id: row for row in rows}
+def results_of(connection: Connection, job_ids: Iterable[str]) -> dict[str, Any]:
+    """Status, result and error of these jobs, by id, archived ones too; unknown ids are absent.
+
+    Each has `id`, `status`, `result`, `error`, `attempt`, `retry_count` and `status_updated_at`.
+    """
+    asked = list(job_ids)
+    ids = as_parameter(connection, asked)
+    dialect = connection.dialect.name
+    found: dict[str, Any] = {
+        row.id: row for row in connection.execute(_RESULTS[dialect], {"ids": ids})
+    }
+    missing = [job_id for job_id in asked if job_id not in found]
+    if missing:
+        ids = as_parameter(connection, missing)
+        for row in connection.execute(_ARCHIVED[dialect], {"ids": ids}):
+            found[row.id] = _outcome(row)
+    return found
+
+
+def _outcome(row: Row[*tuple[Any, ...]]) -> SimpleNamespace:
+    whole = row.row if "id" in row.row else {}  # else it is sealed with a key that is not here
+    return SimpleNamespace(
+        id=row.id, status=row.status, result=whole.get("result"), error=whole.get("error"),
+        attempt=whole.get("attempt", 0), retry_count=whole.get("retry_count", 0),
+        status_updated_at=row.status_updated_at,
+    )  # fmt: skip
 
 
 def ended_of(connection: Connection, job_ids: Sequence[str]) -> list[str]:
-    """Which of these jobs have ended; made to be asked again and again by whoever waits."""
+    """Which of these jobs have ended, archived or not; made to be asked again and again by whoever
+    waits.
+    """
     ids = as_parameter(connection, job_ids)
     return [row[0] for row in _ENDED.all(connection, {"ids": ids})]

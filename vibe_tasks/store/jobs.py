@@ -24,7 +24,6 @@ from sqlalchemy import (
 )
 
 from vibe_tasks.errors import LeaseLostError, UnknownJobError
-from vibe_tasks.failures import bounded
 from vibe_tasks.jobs import JobStatus
 from vibe_tasks.retry import RetryPolicy
 from vibe_tasks.store.claims import claim, promote
@@ -41,8 +40,10 @@ from vibe_tasks.store.moves import (
     wake,
 )
 from vibe_tasks.store.next_job import claim_next_job
+from vibe_tasks.store.redacting import kept_text
 from vibe_tasks.store.schema import has_status, jobs, status
-from vibe_tasks.store.statement import Row, Statement, encoded
+from vibe_tasks.store.sealing import sealed_text
+from vibe_tasks.store.statement import Row, Statement
 from vibe_tasks.store.submissions import Submitted, submit
 
 __all__ = [
@@ -103,7 +104,7 @@ def complete_job(connection: Connection, job_id: str, attempt: int, result: Any)
         LeaseLostError: The attempt is no longer the job's current one.
         TypeError: The result is no JSON value.
     """
-    _apply(connection, _COMPLETE, job_id, attempt, outcome=encoded(result))
+    _apply(connection, _COMPLETE, job_id, attempt, outcome=sealed_text(connection, result))
 
 
 def fail_job(
@@ -137,12 +138,15 @@ def fail_job(
     policy = RetryPolicy(max_retries=max_retries, base=base)
     failures = retry_count + 1
     if permanent or policy.gives_up_after(failures):
-        _apply(connection, _BURY, job_id, attempt, why=bounded(error))
+        _apply(connection, _BURY, job_id, attempt, why=kept_text(connection, error))
         return False
     seconds = policy.wait_after(failures, uniform=uniform)
     if wait is not None and 0 <= wait < inf:  # a server's word, not to be trusted blindly
         seconds = wait
-    _apply(connection, _AGAIN, job_id, attempt, why=bounded(error), wait=float(seconds), counted=1)
+    _apply(
+        connection, _AGAIN, job_id, attempt, why=kept_text(connection, error),
+        wait=float(seconds), counted=1,
+    )  # fmt: skip
     return True
 
 
@@ -157,7 +161,10 @@ def snooze_job(
     """
     if not 0 <= seconds < inf:
         raise ValueError(f"seconds must be zero or more, got {seconds}")
-    _apply(connection, _AGAIN, job_id, attempt, why=bounded(reason), wait=float(seconds), counted=0)
+    _apply(
+        connection, _AGAIN, job_id, attempt, why=kept_text(connection, reason),
+        wait=float(seconds), counted=0,
+    )  # fmt: skip
 
 
 def end_job(connection: Connection, job_id: str, attempt: int, reason: str) -> None:
@@ -166,7 +173,7 @@ def end_job(connection: Connection, job_id: str, attempt: int, reason: str) -> N
     Raises:
         LeaseLostError: The attempt is no longer the job's current one.
     """
-    _apply(connection, _END, job_id, attempt, why=bounded(reason))
+    _apply(connection, _END, job_id, attempt, why=kept_text(connection, reason))
 
 
 def block_job(connection: Connection, job_id: str, attempt: int, reason: str) -> None:
@@ -175,7 +182,7 @@ def block_job(connection: Connection, job_id: str, attempt: int, reason: str) ->
     Raises:
         LeaseLostError: The attempt is no longer the job's current one.
     """
-    _apply(connection, _BLOCK, job_id, attempt, why=bounded(reason))
+    _apply(connection, _BLOCK, job_id, attempt, why=kept_text(connection, reason))
 
 
 def check_lease(connection: Connection, job_id: str, attempt: int) -> None:

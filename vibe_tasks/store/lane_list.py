@@ -10,6 +10,7 @@ from sqlalchemy import Connection, select
 
 from vibe_tasks.jobs import JobStatus
 from vibe_tasks.rate import rate_text
+from vibe_tasks.reasons import Reason, Why
 from vibe_tasks.store import counts
 from vibe_tasks.store.lanes import Room, room
 from vibe_tasks.store.schema import has_status, jobs, lanes
@@ -75,12 +76,40 @@ def why_held(connection: Connection, job: Mapping[str, Any], *, lease: float = 6
     """
     if job["status"] != JobStatus.PENDING or job["held_at"] is None:
         return ""
+    return held_for(connection, job, lease=lease).text
+
+
+def held_for(
+    connection: Connection, job: Mapping[str, Any], *, lease: float, program: str = "vibe"
+) -> Reason:
+    """What this job, a row of `jobs` that is held, waits for.
+
+    Args:
+        connection: A connection.
+        job: The job.
+        lease: Seconds of silence after which a worker is not there.
+        program: The word that starts this program.
+    """
     if job["held_for"] == "worker":
-        return lack_of(connection, job, lease=lease).text()
+        lack = lack_of(connection, job, lease=lease)
+        if lack.workers:
+            return Reason(why=Why.LABELS_BUSY, text=lack.text())
+        mend = f"start one that has: VIBE_WORKER_LABELS={','.join(lack.required)}"
+        return Reason(why=Why.LABELS, text=lack.text(), mend=mend)
+    turn = Reason(why=Why.TURN, text="its turn comes with the dispatcher's next look")
+    return refused(connection, job, program=program) or turn
+
+
+def refused(
+    connection: Connection, job: Mapping[str, Any], *, program: str = "vibe"
+) -> Reason | None:
+    """Why a claim of this job, a row of `jobs`, would be refused at this moment, whoever asks; None
+    where it would not. Arguments as of `held_for`.
+    """
     lane, key = job["lane"], job["concurrency_key"]
     found = room(connection, lane)
     if found is not None and found.why_none is not None:
-        return _refusal(connection, lane, found)
+        return _refusal(connection, lane, found, program)
     busy = (
         key
         and connection.execute(
@@ -88,15 +117,18 @@ def why_held(connection: Connection, job: Mapping[str, Any], *, lease: float = 6
         ).scalar()
     )
     if busy:
-        return f"its concurrency key {key!r} is busy with job {busy}"
-    return "its turn comes with the dispatcher's next look"
+        return Reason(why=Why.KEY, text=f"its concurrency key {key!r} is busy with job {busy}")
+    return None
 
 
-def _refusal(connection: Connection, lane: str, found: Room) -> str:
+def _refusal(connection: Connection, lane: str, found: Room, program: str) -> Reason:
     if found.why_none == "paused":
-        return f"lane {lane} is paused"
+        mend = f"`{program} lanes resume {lane}`"
+        return Reason(why=Why.PAUSED, text=f"lane {lane} is paused", mend=mend)
     row = connection.execute(select(lanes).where(lanes.c.lane == lane)).one()
     if found.why_none == "limit":
-        return f"lane {lane} runs {row.concurrency_limit} at once, and does"
+        text = f"lane {lane} runs {row.concurrency_limit} at once, and does"
+        return Reason(why=Why.LIMIT, text=text)
     wait = found.wait or 0.0
-    return f"lane {lane} starts {rate_text(row.rate_limit)}, the next in {wait:.1f} s or later"
+    text = f"lane {lane} starts {rate_text(row.rate_limit)}, the next in {wait:.1f} s or later"
+    return Reason(why=Why.RATE, text=text)

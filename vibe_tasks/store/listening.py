@@ -15,7 +15,7 @@ import socket
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from vibe_tasks.errors import UnavailableError
@@ -67,10 +67,17 @@ class Notification:
         return json.dumps(fields)
 
 
+_FIELDS = tuple(each.name for each in fields(Notification) if each.name != "channel")
+
+
 def notification_of(channel: str, payload: str | bytes) -> Notification | None:
-    """The notification with this payload; None where it is none of ours."""
+    """The notification with this payload, also that of a newer version, which may say more; None
+    where it is none of ours.
+    """
     try:
-        return Notification(channel=channel, **json.loads(payload))
+        said = json.loads(payload)
+        known = {name: said[name] for name in _FIELDS if name in said}
+        return Notification(channel=channel, **known)
     except (TypeError, ValueError):
         return None
 

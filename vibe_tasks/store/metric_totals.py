@@ -12,14 +12,26 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import Connection, and_, func, select, update
+from sqlalchemy import (
+    Connection,
+    ScalarSelect,
+    Select,
+    Table,
+    and_,
+    bindparam,
+    func,
+    select,
+    union_all,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 
 from vibe_tasks.metrics import OTHER, Labels, Step, increments
 from vibe_tasks.store.agent_tables import agent_usage
 from vibe_tasks.store.engine import Database, now
 from vibe_tasks.store.event_tables import metric_marks, metric_totals
-from vibe_tasks.store.schema import job_history, jobs
+from vibe_tasks.store.operation_tables import jobs_archive
+from vibe_tasks.store.schema import job_history, job_history_archive, jobs
 
 HISTORY = "job_history"
 """The source whose mark this is."""
@@ -34,24 +46,42 @@ older will not be filled any more."""
 MOST_VALUES = 50
 """Agents, and classes of errors, that are told apart; the rest is `other`."""
 
-_H, _J, _U = job_history.c, jobs.c, agent_usage.c
-_BEFORE = job_history.alias("before")
-_SINCE = (
-    select(_BEFORE.c.timestamp)
-    .where(_BEFORE.c.job_id == _H.job_id, _BEFORE.c.id < _H.id)
-    .order_by(_BEFORE.c.id.desc())
-    .limit(1)
-    .scalar_subquery()
-)
+_J, _O, _U = jobs.c, jobs_archive.c, agent_usage.c
+
+
+def _of(table: Table) -> Select[Any]:
+    """The next rows of the history or of its archive, to which a row may have gone unsummed."""
+    # So many of each: neither database sorts, or copies, all that is in them.
+    some = select(table).where(table.c.id > bindparam("position")).order_by(table.c.id)
+    return select(some.limit(bindparam("most")).subquery())
+
+
+def _before(table: Table) -> ScalarSelect[Any]:
+    """When the row before was written."""
+    before = table.alias()
+    return (
+        select(before.c.timestamp)
+        .where(before.c.job_id == _H.job_id, before.c.id < _H.id)
+        .order_by(before.c.id.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+
+
+_H = union_all(_of(job_history), _of(job_history_archive)).subquery("steps").c
+_SINCE = func.coalesce(_before(job_history), _before(job_history_archive))
 _STEPS = (
     select(
         _H.id, _H.from_status, _H.status, _H.attempt, _H.details, _H.timestamp,
-        (_H.timestamp - _SINCE).label("since"), _J.kind, _J.lane, _U.agent,
+        (_H.timestamp - _SINCE).label("since"), func.coalesce(_J.kind, _O.kind).label("kind"),
+        func.coalesce(_J.lane, _O.lane).label("lane"), _U.agent,
         (now() - _H.timestamp).label("age"),
     )
     .outerjoin(jobs, _J.id == _H.job_id)
+    .outerjoin(jobs_archive, _O.id == _H.job_id)
     .outerjoin(agent_usage, and_(_U.job_id == _H.job_id, _U.attempt == _H.attempt))
     .order_by(_H.id)
+    .limit(bindparam("most"))
 )  # fmt: skip
 
 Totals = Mapping[tuple[str, Labels], float]
@@ -96,7 +126,7 @@ def add(connection: Connection, amounts: Mapping[tuple[str, Labels], float]) -> 
 def _sum_batch(connection: Connection) -> bool:
     """Whether there may be more."""
     position = _mark(connection)
-    rows = connection.execute(_STEPS.where(_H.id > position).limit(BATCH)).all()
+    rows = connection.execute(_STEPS, {"position": position, "most": BATCH}).all()
     found = list(rows) if connection.dialect.name == "sqlite" else _settled(rows, position)
     if not found or not _move(connection, position, found[-1].id):
         return False
@@ -176,5 +206,6 @@ def _labels(text: str) -> Labels:
 
 def unsummed(connection: Connection) -> int:
     """How many rows of history are not in the sums yet, or a few more."""
-    last = connection.execute(select(func.max(_H.id))).scalar() or 0
-    return max(0, last - _mark(connection))
+    last = [connection.execute(select(func.max(each.c.id))).scalar() or 0
+            for each in (job_history, job_history_archive)]  # fmt: skip
+    return max(0, *last, _mark(connection)) - _mark(connection)

@@ -19,11 +19,12 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError
 
 from vibe_tasks.errors import IllegalMoveError, UnknownJobError
-from vibe_tasks.failures import bounded
 from vibe_tasks.jobs import ENDED, JobStatus, sources
 from vibe_tasks.store.engine import now
 from vibe_tasks.store.job_rows import find_job
+from vibe_tasks.store.redacting import kept_text
 from vibe_tasks.store.schema import has_status, jobs, status
+from vibe_tasks.store.sealing import sealed
 from vibe_tasks.store.statement import Statement
 
 _J = jobs.c
@@ -71,7 +72,7 @@ def cancel_job(connection: Connection, job_id: str, reason: str) -> None:
         UnknownJobError: No such job.
         IllegalMoveError: It has ended already.
     """
-    _move(connection, _CANCEL, job_id, JobStatus.CANCELLED, why=bounded(reason))
+    _move(connection, _CANCEL, job_id, JobStatus.CANCELLED, why=kept_text(connection, reason))
 
 
 def revive_job(connection: Connection, job_id: str, *, blocked: bool = False) -> None:
@@ -131,7 +132,8 @@ def start_body(
     row = find_job(connection, job_id)
     values: dict[str, Any] = {"lane": lane} if row["kind"] == "follow" else {}
     if results is not None:
-        values["args"] = {**row["args"], "args": [results, *row["args"]["args"]]}
+        given = {**row["args"], "args": [results, *row["args"]["args"]]}
+        values["args"] = sealed(connection, given)
     if values:
         connection.execute(
             update(jobs)

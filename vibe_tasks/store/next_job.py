@@ -34,6 +34,7 @@ from vibe_tasks.store.claims import (
     grant,
     has_room,
     promote,
+    taken_or_put_off,
 )
 from vibe_tasks.store.engine import now, transaction
 from vibe_tasks.store.job_rows import DIALECTS, among, as_parameter
@@ -167,7 +168,7 @@ def claim_next_job(
         worker_line.let_go_to(connection, lane, labels)
     row = _CLAIM_NEXT.first(connection, {"of": lane, **who})
     if row is not None:
-        return claim_of(row)
+        return taken_or_put_off(connection, claim_of(row), worker)
     for _ in range(TRIES):
         if not has_room(connection, lane):
             return None
@@ -175,7 +176,9 @@ def claim_next_job(
             taken = _take_next(connection, lane, who)
         # Locks of jobs come before that of their lane: what goes on begins without any.
         if taken != "key" or not own:
-            return taken if isinstance(taken, Claim) else None
+            if not isinstance(taken, Claim):
+                return None
+            return taken_or_put_off(connection, taken, worker)
     return None
 
 

@@ -62,3 +62,15 @@ ledger_facts = Table(
     Column("name", Text, primary_key=True),
     Column("value", Text, nullable=False),
 )
+
+OWN_PREFIX = "copy."
+"""What the facts of a copy under way begin with; such facts belong to their database alone."""
+
+COPY_FROM = f"{OWN_PREFIX}from"
+"""The fact of a copy that is not finished: where it comes from, without a password."""
+
+MOVED_TO = "moved_to"
+"""The fact of a ledger that was left: its new address, without a password."""
+
+COPY_LOG = "copy_changes"
+"""A table that is there only while the ledger is being copied; see `copying.change_log`."""

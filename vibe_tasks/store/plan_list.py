@@ -7,10 +7,11 @@ from typing import Any
 from sqlalchemy import Connection, and_, or_, select
 
 from vibe_tasks.jobs import JobStatus
-from vibe_tasks.pipeline import JobKind
-from vibe_tasks.store.schema import has_status, jobs, plans
+from vibe_tasks.pipeline import JobKind, TaskStatus
+from vibe_tasks.store.job_archive import list_archived
+from vibe_tasks.store.schema import has_status, jobs, plans, task_needs, tasks
 
-_P, _J = plans.c, jobs.c
+_P, _J, _T, _N = plans.c, jobs.c, tasks.c, task_needs.c
 _OUTCOME = (
     _J.id, _J.task_id, _J.kind, _J.round, _J.status, _J.attempt, _J.error, _J.dead_at, _J.result,
     _J.status_updated_at,
@@ -19,9 +20,14 @@ _IS_STOPPED = and_(has_status(JobStatus.BLOCKED), _J.attempt > 0, _J.kind != str
 
 
 def outcomes_of(connection: Connection, plan_id: str) -> tuple[dict[str, Any], ...]:
-    """What became of all jobs of a plan, oldest first, without what they were given."""
+    """What became of all jobs of a plan, archived ones too, oldest first, without what they were
+    given.
+    """
     statement = select(*_OUTCOME).where(_J.plan_id == plan_id).order_by(_J.seq)
-    return tuple(dict(row) for row in connection.execute(statement).mappings())
+    archived = list_archived(connection, where={"plan_id": plan_id})
+    names = [column.name for column in _OUTCOME]
+    found = [{name: row[name] for name in names} for row in reversed(archived)]
+    return (*found, *(dict(row) for row in connection.execute(statement).mappings()))
 
 
 def stopped_jobs(connection: Connection, plan_id: str) -> tuple[dict[str, Any], ...]:
@@ -38,6 +44,19 @@ def plans_stopped(connection: Connection, *, limit: int) -> tuple[str, ...]:
     statement = select(_P.id).where(_P.status == "running", _P.id.in_(stopped))
     statement = statement.order_by(_P.created_at.desc(), _P.id.desc()).limit(limit)
     return tuple(connection.execute(statement).scalars())
+
+
+def needs_left(connection: Connection, plan_id: str, task_id: str) -> tuple[tuple[str, str], ...]:
+    """The tasks that this one needs and that are not deployed, each with its status, as the plan
+    has them.
+    """
+    statement = (
+        select(_T.id, _T.status)
+        .join(task_needs, and_(_N.plan_id == _T.plan_id, _N.needs_id == _T.id))
+        .where(_T.plan_id == plan_id, _N.task_id == task_id, _T.status != TaskStatus.DEPLOYED)
+        .order_by(_T.position)
+    )
+    return tuple((row.id, row.status) for row in connection.execute(statement))
 
 
 def list_plans(

@@ -11,7 +11,9 @@ from vibe_tasks.errors import UnknownJobError
 from vibe_tasks.jobs import JobStatus
 from vibe_tasks.pipeline import TaskStatus
 from vibe_tasks.store.engine import now
+from vibe_tasks.store.redacting import redacted
 from vibe_tasks.store.schema import has_status, jobs, plans, task_needs, tasks
+from vibe_tasks.store.sealing import in_the_open, sealed
 
 _P, _T, _N, _J = plans.c, tasks.c, task_needs.c, jobs.c
 
@@ -30,10 +32,20 @@ def insert_plan(
         task_rows: Columns of `tasks`, without plan and times.
         needs: Pairs of a task and a task that it needs.
     """
-    connection.execute(insert(plans).values(created_at=now(), status="running"), plan)
+    connection.execute(
+        insert(plans).values(created_at=now(), status="running"),
+        {**plan, "spec": sealed(connection, plan["spec"])},
+    )
     connection.execute(
         insert(tasks).values(status_updated_at=now()),
-        [{"plan_id": plan["id"], **row} for row in task_rows],
+        [
+            {
+                **row,
+                "plan_id": plan["id"],
+                "spec": sealed(connection, row["spec"], beside=in_the_open(row["spec"])),
+            }
+            for row in task_rows
+        ],
     )
     if needs:
         connection.execute(
@@ -98,6 +110,8 @@ def set_task(connection: Connection, plan_id: str, task_id: str, **values: Any) 
     """Change columns of a task; a change of status is timed."""
     if "status" in values:
         values["status_updated_at"] = now()
+    if values.get("error") is not None:
+        values["error"] = redacted(connection, values["error"])
     connection.execute(
         update(tasks).where(_T.plan_id == plan_id, _T.id == task_id).values(**values)
     )

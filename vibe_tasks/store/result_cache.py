@@ -20,6 +20,7 @@ from vibe_tasks.store.agent_tables import result_cache
 from vibe_tasks.store.cache_figures import Counts, add, counts
 from vibe_tasks.store.cache_removal import clear, drop, drop_tag, tidy
 from vibe_tasks.store.engine import now
+from vibe_tasks.store.sealing import sealed
 
 __all__ = [
     "Busy", "Counts", "Hit", "Mine", "Taken", "clear", "counts", "drop", "drop_tag", "give_up",
@@ -187,8 +188,9 @@ def put(  # noqa: PLR0917  the order is fixed, names may be used
         raise ValueError(f"max_entries must be 1 or more, got {max_entries}")
     keys.canonical(value)  # the database's driver would not say what is wrong
     ready = {
-        "status": "ready", "value": value, "size": size, "holder": None, "held_until": None,
-        "created_at": now(), "expires_at": now() + ttl, "used_at": now(), "hits": 0,
+        "status": "ready", "value": sealed(connection, value), "size": size, "holder": None,
+        "held_until": None, "created_at": now(), "expires_at": now() + ttl, "used_at": now(),
+        "hits": 0,
     }  # fmt: skip
     if holder is None:
         kind = sqlite if connection.dialect.name == "sqlite" else postgresql

@@ -327,6 +327,8 @@ worker_health = Table(
     Column("functions", Json),
     Column("started_at", Double),
     Column("draining_at", Double),
+    # What its program was made for; NULL: that was before there was this column, schema 5 at most.
+    Column("schema_version", Integer),
 )
 
 lanes = Table(

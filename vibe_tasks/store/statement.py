@@ -19,7 +19,7 @@ from sqlalchemy import Connection, Executable
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.dialects.postgresql import psycopg
 from sqlalchemy.engine import Dialect
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 Values = Mapping[str, object]
 Row = tuple[Any, ...]
@@ -32,6 +32,9 @@ DIALECTS: Mapping[str, Dialect] = {
 
 _PLACES = {"sqlite": r":{}\b", "postgresql": r"%\({}\)s(?:::\w+)?"}
 """How a parameter stands in the text."""
+
+LEFT = "this ledger has moved to "
+"""How a database answers every write once the ledger was moved; its new address follows."""
 
 _encoder = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
 
@@ -118,9 +121,18 @@ def give_up(connection: Connection, text: str, error: BaseException) -> NoReturn
     if lost:
         connection.invalidate(error)
         connection.engine.dispose()  # a server that was restarted has closed the idle ones too
+    if was_left(error):
+        raise OperationalError(text, None, error) from error
     raise DBAPIError.instance(
         text, None, error, errors, connection_invalidated=lost, dialect=dialect
     ) from error
+
+
+def was_left(error: BaseException) -> bool:
+    """Whether SQLite refused a write because the ledger was moved. It calls that a broken
+    constraint, which some would take for a job that is there twice; it is a ledger that is away.
+    """
+    return str(error).startswith(LEFT)
 
 
 def encoded(value: object) -> str:

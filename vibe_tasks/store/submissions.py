@@ -24,6 +24,7 @@ from vibe_tasks.errors import DuplicateJobError
 from vibe_tasks.jobs import JobStatus, NewJob
 from vibe_tasks.store.engine import now
 from vibe_tasks.store.schema import LIVE_KEY, jobs
+from vibe_tasks.store.sealing import sealed_text
 from vibe_tasks.store.statement import Statement, encoded
 
 _J = jobs.c
@@ -126,7 +127,7 @@ def submit(
 def _submit(
     connection: Connection, new: Sequence[NewJob], published: bool
 ) -> tuple[Submitted, ...]:
-    rows = [(job, _row(job, published)) for job in new]
+    rows = [(job, _row(connection, job, published)) for job in new]
     for later, statement in ((False, _INSERT), (True, _INSERT_LATER)):
         batch = [row for job, row in rows if job.unique_key is None and _later(job) is later]
         if len(batch) == 1:
@@ -162,7 +163,7 @@ def _due(job: NewJob) -> bool:
     return not _later(job) and not job.blocked
 
 
-def _row(job: NewJob, published: bool) -> dict[str, Any]:
+def _row(connection: Connection, job: NewJob, published: bool) -> dict[str, Any]:
     row: dict[str, Any] = {
         "id": job.id,
         "name": job.name,
@@ -171,7 +172,7 @@ def _row(job: NewJob, published: bool) -> dict[str, Any]:
         "priority": int(job.priority),
         "effort": job.effort,
         "status": (JobStatus.BLOCKED if job.blocked else JobStatus.PENDING).value,
-        "args": encoded({"args": job.args, "kwargs": job.kwargs}),
+        "args": sealed_text(connection, {"args": job.args, "kwargs": job.kwargs}),
         "max_retries": job.max_retries,
         "retry_base": float(job.retry_base),
         "time_limit": job.time_limit,
@@ -179,7 +180,7 @@ def _row(job: NewJob, published: bool) -> dict[str, Any]:
         "concurrency_key": job.concurrency_key,
         "within": float(job.start_within or 0.0),
         "by": job.start_by,
-        "canvas": None if job.canvas is None else encoded(job.canvas),
+        "canvas": None if job.canvas is None else sealed_text(connection, job.canvas),
         "plan_id": job.plan_id,
         "task_id": job.task_id,
         "round": job.round,

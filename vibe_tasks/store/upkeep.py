@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, case, select, update
+from sqlalchemy import Connection, case, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from vibe_tasks.store.engine import now
@@ -31,13 +31,18 @@ class Looked:
     patient_until: float
 
 
+def moment(connection: Connection) -> float:
+    """The database's clock, in epoch seconds."""
+    return float(connection.execute(select(now())).scalar_one())
+
+
 def last_look(connection: Connection, name: str) -> Looked:
     """When this upkeep was last done."""
     row = connection.execute(select(_U.looked_at, _U.patient_until).where(_U.name == name)).first()
-    moment = float(connection.execute(select(now())).scalar_one())
+    present = moment(connection)
     if row is None:
-        return Looked(now=moment, at=moment, patient_until=moment)
-    return Looked(now=moment, at=row.looked_at, patient_until=row.patient_until)
+        return Looked(now=present, at=present, patient_until=present)
+    return Looked(now=present, at=row.looked_at, patient_until=row.patient_until)
 
 
 def seconds_since(connection: Connection, name: str) -> float | None:
@@ -55,6 +60,11 @@ def keep_look(connection: Connection, name: str, *, at: float, patient_until: fl
         .values(name=name, **values)
         .on_conflict_do_update(index_elements=[_U.name], set_=values)
     )
+
+
+def forget(connection: Connection, name: str) -> None:
+    """As if this upkeep had never been done."""
+    connection.execute(delete(upkeep).where(_U.name == name))
 
 
 def mark_end(connection: Connection, name: str) -> None:

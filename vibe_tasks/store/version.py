@@ -7,18 +7,35 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, insert, inspect, select, text
 
-from vibe_tasks.errors import SchemaError
+from vibe_tasks.errors import MovedError, SchemaError
 from vibe_tasks.store.engine import Database, check_reachable
 from vibe_tasks.store.extras import POSTGRES_EXTRAS, SQLITE_EXTRAS
-from vibe_tasks.store.operation_tables import ledger_facts, metadata
+from vibe_tasks.store.operation_tables import COPY_FROM, MOVED_TO, ledger_facts, metadata
+from vibe_tasks.store.statement import LEFT
 
 SCHEMA_VERSION = 6
 """The version this program works with; the newest of `migrations/versions`."""
 
-OLDEST_PROGRAM = 6
+OLDEST_PROGRAM = 5
 """The oldest schema version whose programs can work on this program's schema. A migration that
 only adds leaves it; one that takes away or changes raises it. So one version of workers runs beside
-the next (expand, migrate, contract). The migration writes it down too, as a fact of the ledger."""
+the next (expand, migrate, contract). The migration says so too, as its `oldest_program`, and writes
+it down as a fact of the ledger."""
+
+
+CHANGING = 827309
+"""Number of PostgreSQL's advisory lock that whoever changes the schema holds."""
+
+
+def fits(program: int, *, schema: int, oldest: int) -> bool:
+    """Whether a program can work on a schema.
+
+    Args:
+        program: The schema version that the program was made for.
+        schema: The ledger's.
+        oldest: The oldest version whose programs can work on that schema.
+    """
+    return oldest <= program <= schema
 
 
 def found_version(database: Database) -> int | None:
@@ -70,13 +87,16 @@ def require_current(database: Database) -> None:
 
     Raises:
         SchemaError: It is newer, older or empty; the message says what to do.
+        MovedError: It was moved, or is a copy that is not finished.
         UnavailableError: It does not answer.
     """
     check_reachable(database)
     version = found_version(database)
     if version is None:
         raise SchemaError("the ledger's database is empty; run `vibe db upgrade`")
-    if version > SCHEMA_VERSION and oldest_program(database) > SCHEMA_VERSION:
+    if version > SCHEMA_VERSION and not fits(
+        SCHEMA_VERSION, schema=version, oldest=oldest_program(database)
+    ):
         raise SchemaError(
             f"the ledger has schema {version}, newer than this program's {SCHEMA_VERSION}; "
             "upgrade vibe_tasks"
@@ -86,6 +106,21 @@ def require_current(database: Database) -> None:
             f"the ledger has schema {version}, this program needs {SCHEMA_VERSION}; "
             "run `vibe db upgrade`"
         )
+    _require_in_place(database)
+
+
+def _require_in_place(database: Database) -> None:
+    names = (MOVED_TO, COPY_FROM)
+    wanted = select(ledger_facts.c.name, ledger_facts.c.value).where(ledger_facts.c.name.in_(names))
+    with database.read() as connection:
+        found = dict(tuple(row) for row in connection.execute(wanted))
+    if COPY_FROM in found:
+        raise MovedError(
+            f"this ledger is a copy that is not finished, of {found[COPY_FROM]}; "
+            "`vibe db copy … --switch` finishes it"
+        )
+    if MOVED_TO in found:
+        raise MovedError(f"{LEFT}{found[MOVED_TO]}; set VIBE_DATABASE_URL to it")
 
 
 def create(database: Database) -> None:
@@ -121,4 +156,4 @@ def create(database: Database) -> None:
 def wait_for_others(connection: Connection) -> None:
     """Let one process at a time change the schema, until the end of this transaction."""
     if connection.dialect.name == "postgresql":  # on SQLite the transaction does it
-        connection.execute(text("SELECT pg_advisory_xact_lock(827309)"))
+        connection.execute(text(f"SELECT pg_advisory_xact_lock({CHANGING})"))

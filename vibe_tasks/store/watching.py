@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Connection, and_, bindparam, case, false, func, select
 
@@ -94,7 +95,8 @@ _MOVES = (
     select(
         _H.id, _H.timestamp, _H.from_status, _H.status, _H.attempt, _H.details,
         _J.kind, _J.task_id, _J.round,
-        case((_J.kind == "review", _J.args["kwargs"]["agent"].as_string())).label("agent"),
+        # Whole: it may be sealed.
+        case((_J.kind == "review", _J.args)).label("asked"),
     )
     .join_from(job_history, jobs, _J.id == _H.job_id)
     .where(_H.id > bindparam("after"), _J.plan_id == bindparam("plan"))
@@ -237,6 +239,11 @@ def needs_of(connection: Connection, plan_id: str) -> dict[str, tuple[str, ...]]
     return found
 
 
+def _agent(asked: Any) -> str:
+    """The reviewer that a job's arguments name; empty for other jobs, or sealed ones."""
+    return str(asked.get("kwargs", {}).get("agent", "")) if asked else ""
+
+
 def newest(connection: Connection) -> Mark:
     """A mark from which on `plan_news` tells only what is yet to come."""
     return Mark(
@@ -253,7 +260,7 @@ def plan_news(connection: Connection, plan_id: str, mark: Mark) -> tuple[tuple[N
         News(
             at=row.timestamp, task=row.task_id, kind=row.kind, round=row.round,
             before=row.from_status, status=row.status, attempt=row.attempt, why=row.details or "",
-            agent=row.agent or "",
+            agent=_agent(row.asked),
         )
         for row in moves
     ]  # fmt: skip

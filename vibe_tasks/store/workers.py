@@ -20,10 +20,12 @@ from sqlalchemy import (
     update,
 )
 
+from vibe_tasks.errors import InputError
 from vibe_tasks.store.candidates import note_written
 from vibe_tasks.store.engine import now
 from vibe_tasks.store.schema import READY, jobs, worker_health
 from vibe_tasks.store.schema import lanes as governed
+from vibe_tasks.store.version import SCHEMA_VERSION
 
 _W = worker_health.c
 
@@ -100,7 +102,8 @@ def register(
         {"worker_id": registered.worker, "lane": lane, "tier": tier, "active_tasks": 0,
          "capacity_limit": capacity, "status": "online", "host": registered.host,
          "process": registered.process, "version": version, "labels": sorted(labels),
-         "functions": None if functions is None else sorted(functions)}
+         "functions": None if functions is None else sorted(functions),
+         "schema_version": SCHEMA_VERSION}
         for lane in lanes
     ]  # fmt: skip
     if rows:
@@ -180,6 +183,12 @@ def forget(connection: Connection, worker: str) -> None:
     connection.execute(delete(worker_health).where(_W.worker_id == worker))
 
 
+def forget_all(connection: Connection) -> None:
+    """Nobody who ever registered runs any more: this is another ledger than they worked on."""
+    note_written(connection)
+    connection.execute(delete(worker_health))
+
+
 def sign_off(connection: Connection, registered: Registered) -> bool:
     """This very worker has stopped; whether its name stood for it alone, and online."""
     note_written(connection)
@@ -248,6 +257,22 @@ def heard_of(
     ).all()
     alive = frozenset(row.worker_id for row in rows if row.there)
     return alive, frozenset(row.worker_id for row in rows) - alive
+
+
+def refuse_while_online(connection: Connection, *, lease: float) -> None:
+    """Refuse while workers are online.
+
+    Args:
+        connection: A connection.
+        lease: Seconds of silence after which a worker counts as gone.
+
+    Raises:
+        InputError: Some are; the message names them.
+    """
+    online, _ = heard_of(connection, lease=lease, within=lease)
+    if online:
+        names = ", ".join(sorted(online))
+        raise InputError(f"online: {names}; stop them first, or give --force where they are gone")
 
 
 def overdue(connection: Connection, lanes: Iterable[str], *, seconds: float) -> tuple[str, ...]:

@@ -14,14 +14,14 @@ from celery import Celery
 
 from vibe_tasks.errors import SettingsError
 from vibe_tasks.jobs import LANES
-from vibe_tasks.tasks import queues, resources
+from vibe_tasks.tasks import queues, resources, sealed_messages
 from vibe_tasks.tasks.main_process import steps
 from vibe_tasks.tasks.observation import traces
 from vibe_tasks.tasks.routing import task_routes
 from vibe_tasks.tasks.schedule import schedule_of, shared_beat
 
 
-def _result_backend(broker: str) -> str:
+def result_backend(broker: str) -> str:
     """Our backend; what is no job of ours keeps its result in the broker's Redis."""
     url = broker.removeprefix("redis+") if broker.startswith("redis+socket:") else broker
     if url.startswith("memory:"):
@@ -43,13 +43,13 @@ def make_app() -> Celery:
     )
     made.conf.update(
         broker_url=broker,
-        result_backend=_result_backend(broker),
+        result_backend=result_backend(broker),
         # Nobody may wait long for what is only Celery's: above all not the dispatcher, which tells
         # Celery's chords of jobs that died and takes back leases in between.
         redis_socket_timeout=chosen.publish_timeout,
         redis_socket_connect_timeout=chosen.publish_timeout,
         result_backend_transport_options={"retry_policy": {"max_retries": 1}},
-        accept_content=["json"],
+        accept_content=sealed_messages.install(),
         task_serializer="json",
         result_serializer="json",
         timezone="UTC",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from redis import Redis
@@ -12,6 +12,9 @@ from redis.exceptions import RedisError
 
 from vibe_tasks.errors import UnavailableError
 from vibe_tasks.masking import masked
+from vibe_tasks.tasks import resources
+
+Answer = TypeVar("Answer")
 
 PATIENCE = 2.0
 """Seconds for the broker's answer."""
@@ -25,11 +28,17 @@ class Broker:
         name: `Redis` or `Valkey`, and its version.
         policy: Its `maxmemory-policy`; None where it does not tell, as a managed one may not.
         limit: Bytes that it may use, 0 for no limit; None where it does not tell.
+        used: Bytes that it uses; 0 where it does not tell.
+        persists: Whether it keeps what it has over a restart; None where it does not tell.
+        ahead: Seconds by which its clock is ahead of ours; None where it does not tell.
     """
 
     name: str
     policy: str | None
     limit: int | None
+    used: int = 0
+    persists: bool | None = None
+    ahead: float | None = None
 
     @property
     def forgets(self) -> bool:
@@ -38,7 +47,20 @@ class Broker:
 
 
 def probe(url: str) -> Broker:
-    """Ask the broker of this URL.
+    """Ask the broker of this URL what it is.
+
+    Raises:
+        UnavailableError: It does not answer; the message names it without a password.
+    """
+    return asked(url, _described)
+
+
+def asked(url: str, question: Callable[[Redis], Answer]) -> Answer:
+    """What the broker of this URL answers.
+
+    Args:
+        url: The broker's.
+        question: Asks; it gets a client whose patience is short.
 
     Raises:
         UnavailableError: It does not answer; the message names it without a password.
@@ -53,7 +75,7 @@ def probe(url: str) -> Broker:
         try:
             with _client(address) as client:
                 client.ping()
-                return _described(client)
+                return question(client)
         except (RedisError, OSError, ValueError) as error:
             failure = error
     reason = " ".join(str(failure).split())
@@ -69,15 +91,36 @@ def _client(address: str) -> Redis:
 
 def _described(client: Redis) -> Broker:
     info: Any = _told(lambda: client.info("server")) or {}
+    memory: Any = _told(lambda: client.info("memory")) or {}
     number = info.get("valkey_version") or info.get("redis_version") or "of unknown version"
     kind = "Valkey" if "valkey_version" in info else "Redis"
     policy: Any = _told(lambda: client.config_get("maxmemory*")) or {}
-    limit = policy.get("maxmemory")
+    limit = policy.get("maxmemory", memory.get("maxmemory"))
     return Broker(
         name=f"{kind} {number}",
-        policy=policy.get("maxmemory-policy"),
+        policy=policy.get("maxmemory-policy", memory.get("maxmemory_policy")),
         limit=None if limit is None else int(limit),
+        used=int(memory.get("used_memory", 0)),
+        persists=_persists(client),
+        ahead=_ahead(client),
     )
+
+
+def _persists(client: Redis) -> bool | None:
+    """Whether it writes a log of commands, or snapshots now and then."""
+    rules: Any = _told(lambda: client.config_get("appendonly", "save"))
+    if not rules:
+        return None
+    return rules.get("appendonly") == "yes" or bool(rules.get("save"))
+
+
+def _ahead(client: Redis) -> float | None:
+    before = resources.wall_clock()
+    found: Any = _told(client.time)
+    if found is None:
+        return None
+    # Halfway through the question, as the answer was on its way for about as long.
+    return float(found[0] + found[1] / 1e6 - (before + resources.wall_clock()) / 2)
 
 
 def _told(question: Callable[[], Any]) -> Any:

@@ -19,7 +19,7 @@ from vibe_tasks.flow.progress import publication_of
 from vibe_tasks.jobs import NewJob
 from vibe_tasks.priority import Priority, parse_priority
 from vibe_tasks.store import jobs
-from vibe_tasks.tasks import follow, publisher, resources
+from vibe_tasks.tasks import follow, publisher, resources, sealed_messages
 from vibe_tasks.tasks.keys import KeyPattern
 from vibe_tasks.tasks.observation import traces
 from vibe_tasks.tasks.options import (
@@ -70,7 +70,8 @@ class CalledTask(Task):
     labels: Mapping[str, float] = MappingProxyType({})
     required: tuple[str, ...] = ()
     kind = "call"
-    resultrepr_maxsize = 200  # for log lines and Flower; the ledger has the whole result
+    # For log lines and Flower; the ledger has the whole result, which may be sealed.
+    resultrepr_maxsize = 0 if sealed_messages.is_on() else 200
 
     def apply_async(  # noqa: PLR0917  Celery's signature
         self,

@@ -25,11 +25,13 @@ from vibe_tasks.store.engine import DATABASE_ERRORS, Database
 from vibe_tasks.store.retries import passes
 from vibe_tasks.tasks import alive, followers, processes, publisher, resources
 from vibe_tasks.tasks.app import app as application
+from vibe_tasks.tasks.archiving import ArchivingTurns
 from vibe_tasks.tasks.event_trimming import TrimmingTurns
 from vibe_tasks.tasks.main_process import reclaim, steps
 from vibe_tasks.tasks.main_process.worker_turns import WorkerTurns
 from vibe_tasks.tasks.observation import logs, traces
 from vibe_tasks.tasks.queues import broker_keys
+from vibe_tasks.tasks.vacuuming import VacuumTurns
 
 log = logging.getLogger(__name__)
 
@@ -280,6 +282,11 @@ def run(app: Celery, ledger: Database, stop: threading.Event) -> None:
     settings = resources.settings()
     patience = Patience(settings.lease_seconds, now=resources.wall_clock())
     trimming = TrimmingTurns(ledger, settings, monotonic=resources.monotonic, pause=resources.pause)
+    archiving = ArchivingTurns(
+        ledger, settings, home=resources.home(), monotonic=resources.monotonic,
+        pause=resources.pause,
+    )  # fmt: skip
+    vacuuming = VacuumTurns(ledger, monotonic=resources.monotonic, pause=resources.pause)
     sought = -settings.republish_seconds
     while not stop.is_set():
         alive.sign()
@@ -297,6 +304,8 @@ def run(app: Celery, ledger: Database, stop: threading.Event) -> None:
             if done.wait is not None:
                 wait = min(wait, max(0.01, done.wait))
             trimming.take()
+            archiving.take()
+            vacuuming.take()
         except DATABASE_ERRORS as error:
             log.warning("ledger away, next look in %.1f s: %s", wait, error)
         except Exception:  # the edge of the process: the next look may go better

@@ -10,10 +10,11 @@ from collections.abc import Callable
 from functools import partial
 
 from vibe_tasks.settings import Settings
-from vibe_tasks.store import job_logs
+from vibe_tasks.store import audit, job_logs
 from vibe_tasks.store.engine import Database
 from vibe_tasks.store.event_retention import Trimmed, trim
 from vibe_tasks.store.event_rules import effective
+from vibe_tasks.tasks import resources
 
 EVERY = 60.0
 """Seconds between two looks for what is to be deleted."""
@@ -77,6 +78,9 @@ class TrimmingTurns:
         done = trim_events(self._ledger, self._settings, pause=self._pause, most=self._most)
         days, pause = self._settings.job_log_days, partial(self._pause, BREATH)
         job_logs.trim(self._ledger, days, pause=pause, most=self._most)
+        audit.trim(
+            self._ledger, self._settings.audit_days, resources.person("upkeep"), most=self._most
+        )
         if done.more:
             self._due = self._monotonic()
         return done

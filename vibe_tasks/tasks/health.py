@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from vibe_tasks import waiting
 from vibe_tasks.flow.views.registry import registered
 from vibe_tasks.masking import masked
 from vibe_tasks.store import upkeep
@@ -15,7 +16,7 @@ from vibe_tasks.words import span
 SILENT_BEAT = 30.0
 """Seconds; the entry runs every second, and another beat takes over after 20."""
 
-SLOW_DISPATCHER = 10.0
+SLOW_DISPATCHER = waiting.SLOW_DISPATCHER
 """Seconds; a dispatcher that lives sends what is due within one."""
 
 

@@ -7,7 +7,9 @@ everything below takes them as arguments.
 from __future__ import annotations
 
 import os
+import pwd
 import random
+import socket
 import tempfile
 import time
 import tomllib
@@ -19,15 +21,23 @@ from urllib.parse import quote
 from vibe_tasks.addresses import socket_path
 from vibe_tasks.errors import SchemaError, SettingsError
 from vibe_tasks.event_priority import parse_priorities
-from vibe_tasks.masking import masked
+from vibe_tasks.failures import bounded
+from vibe_tasks.masking import masked, secrets_of
+from vibe_tasks.payload_keys import FILE, parse_keys
+from vibe_tasks.redaction import Redaction, checked_patterns
 from vibe_tasks.setting_sources import Sourced, read_settings
 from vibe_tasks.settings import Settings
+from vibe_tasks.store.audit import By
 from vibe_tasks.store.engine import Database, open_database
 from vibe_tasks.store.retries import Retries
+from vibe_tasks.store.sealing import Sealing, require_keys
 from vibe_tasks.store.telling import Moved, tell_of
 from vibe_tasks.store.version import create, found_version, require_current
 
 SETTINGS_FILE = "vibe.toml"
+
+MOST_ORIGIN = 300
+"""Characters of who does something, and of from where."""
 
 uniform: Callable[[float, float], float] = random.uniform
 """Draws the jitter of waits."""
@@ -85,6 +95,57 @@ def shown_settings() -> tuple[tuple[Sourced, ...], dict[str, str]]:
     return listing, in_use
 
 
+@cache
+def sealing() -> Sealing | None:
+    """What seals and opens payloads in this process; None: nothing does.
+
+    Raises:
+        SettingsError: A file with keys cannot be read, or holds none; or the library is missing.
+    """
+    entries = settings().payload_keys
+    if not entries:
+        return None
+    try:
+        keys = parse_keys([key for entry in entries for key in _keys_in(entry)])
+    except ValueError as error:
+        raise SettingsError(f"VIBE_PAYLOAD_KEYS: {error}") from error
+    return Sealing(keys, random_bytes=os.urandom)
+
+
+def _keys_in(entry: str) -> list[str]:
+    """The keys that an entry stands for: itself, or those in the file that it names."""
+    if not entry.startswith(FILE):
+        return [entry]
+    path = entry.removeprefix(FILE)
+    try:
+        return Path(path).read_text(encoding="ascii").replace(",", " ").split()
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "it is no text"
+        raise SettingsError(f"VIBE_PAYLOAD_KEYS: cannot read {path}: {why}") from error
+
+
+@cache
+def redaction() -> Redaction:
+    """What this process takes out of logs, events and errors."""
+    found = settings()
+    return Redaction(secrets_of(found.model_dump()), checked_patterns(found.redact))
+
+
+def person(source: str = "cli") -> By:
+    """Who runs this process, for the audit trail: the system's user on this host."""
+    try:
+        name = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # a container may run as a number that has no name
+        name = f"uid {os.getuid()}"
+    host = origin = socket.gethostname()
+    if away := environment("SSH_CONNECTION"):
+        origin += f", ssh from {away.split(maxsplit=1)[0]}"
+    if before := environment("SUDO_USER"):
+        origin += f", sudo by {before}"
+    actor, origin = (bounded(each, longest=MOST_ORIGIN) for each in (f"{name}@{host}", origin))
+    return By(actor=actor, source=source, origin=origin)
+
+
 def home() -> Path:
     """The folder of the ledger, logs and worktrees, absolute."""
     return Path(settings().home).expanduser().resolve()
@@ -110,15 +171,21 @@ def database() -> Database:
     """The ledger's database, opened once in each process."""
     if not settings().database_url:
         make_home()
-    opened = open_database(
-        database_url(), event_priorities=parse_priorities(settings().events_priorities)
-    )
+    opened = open_own(database_url())
     os.register_at_fork(
         before=opened.before_fork,
         after_in_parent=opened.after_fork,
         after_in_child=opened.forget_inherited,
     )
     return opened
+
+
+def open_own(url: str) -> Database:
+    """The ledger of this URL, written and read as this process's settings say."""
+    return open_database(
+        url, event_priorities=parse_priorities(settings().events_priorities),
+        redaction=redaction(), sealing=sealing(),
+    )  # fmt: skip
 
 
 def make_home() -> Path:
@@ -156,6 +223,7 @@ def verified(opened: Database) -> Database:
 
     Raises:
         SchemaError: It has another schema version.
+        SettingsError: Its payloads are sealed with a key that this process does not have.
         UnavailableError: It does not answer.
     """
     try:
@@ -164,6 +232,7 @@ def verified(opened: Database) -> Database:
         if not opened.is_sqlite or found_version(opened) is not None:
             raise
         create(opened)
+    require_keys(opened)
     if opened.is_sqlite:
         tell: list[Callable[[Sequence[Moved]], None]] = []
 

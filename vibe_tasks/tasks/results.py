@@ -25,6 +25,7 @@ from vibe_tasks.flow import chords
 from vibe_tasks.jobs import JobStatus, Publication
 from vibe_tasks.store import chords as chord_rows
 from vibe_tasks.store.jobs import CHORD_ERROR, ended_of, results_of
+from vibe_tasks.store.sealing import is_sealed
 from vibe_tasks.tasks import follow, resources
 from vibe_tasks.tasks.publisher import publish
 from vibe_tasks.tasks.queues import lane_of_delivery
@@ -257,6 +258,11 @@ def _meta(row: Any) -> dict[str, Any]:
     result: Any = None
     if state == states.SUCCESS:
         result = row.result
+        if is_sealed(result):
+            state = states.FAILURE
+            result = JobFailedError(
+                f"the result of job {row.id} is sealed with a key that is none of VIBE_PAYLOAD_KEYS"
+            )
     elif state == states.FAILURE:
         result = JobFailedError(row.error)
     elif state == states.REVOKED and (row.error or "").startswith(CHORD_ERROR):

@@ -30,11 +30,25 @@ SCHEDULE: dict[str, dict[str, Any]] = {
         "schedule": 3_600.0,
         "options": {**CONTROL, "expires": 600},
     },
+    "trim_audit": {
+        "task": "vibe.trim_audit",
+        "schedule": 3_600.0,
+        "options": {**CONTROL, "expires": 600},
+    },
+    "vacuum": {
+        "task": "vibe.vacuum",
+        "schedule": 3_600.0,
+        "options": {**CONTROL, "expires": 600},
+    },
     "archive": {
         "task": "vibe.archive",
-        "schedule": 86_400.0,
-        "kwargs": {"days": 7.0},
-        "options": {**CONTROL, "expires": 3_600},
+        "schedule": 60.0,
+        "options": {**CONTROL, "expires": 30},
+    },
+    "trim_attempts": {
+        "task": "vibe.trim_attempts",
+        "schedule": 3_600.0,
+        "options": {**CONTROL, "expires": 600},
     },
 }
 

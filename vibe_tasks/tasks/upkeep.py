@@ -5,18 +5,30 @@ They are no jobs: a lost tick is made good by the next one.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import asdict
 from functools import partial
 from typing import Any
 
-from vibe_tasks.store import job_logs, upkeep
-from vibe_tasks.store.history import archive_old_history
+from vibe_tasks.flow import archiving
+from vibe_tasks.retention import keeping
+from vibe_tasks.store import audit, job_logs, upkeep
+from vibe_tasks.store.vacuum import is_due, leave_due, vacuum
 from vibe_tasks.tasks import dispatcher, resources
 from vibe_tasks.tasks.app import app
 from vibe_tasks.tasks.event_trimming import BREATH, trim_events
+from vibe_tasks.tasks.vacuuming import DAILY
+
+log = logging.getLogger(__name__)
 
 MOST_PIECES = 100
 """Batches of jobs' logs that one tick deletes."""
+
+MOST_SECONDS = 5.0
+"""Of archiving in one tick, for which a worker does nothing else."""
+
+MOST_SLICES = 200
+"""Of a vacuum in one tick: some five seconds, and hundreds of megabytes."""
 
 MOST_BATCHES = 400
 """Of events that one tick deletes: some ten seconds of work on SQLite."""
@@ -47,9 +59,23 @@ def dispatch() -> dict[str, Any]:
 
 
 @app.task(name="vibe.archive", ignore_result=True, queue="control")
-def archive(days: float = 7.0) -> int:
-    """Move old history to the archive; how many rows."""
-    return archive_old_history(resources.ledger(), days)
+def archive() -> dict[str, Any]:
+    """Archive and delete what the settings do not keep, for some seconds; what became of how many
+    rows, and whether there is more, which the next tick goes on with.
+    """
+    settings, ledger = resources.settings(), resources.ledger()
+    done = archiving.tidy(
+        ledger, keeping(settings), monotonic=resources.monotonic, pause=resources.pause,
+        seconds=MOST_SECONDS,
+    )  # fmt: skip
+    return asdict(done)
+
+
+@app.task(name="vibe.trim_attempts", ignore_result=True, queue="control")
+def trim_old_attempts() -> int:
+    """Delete the files of attempts that this host keeps no longer; of how many jobs."""
+    days = resources.settings().attempts_days
+    return archiving.remove_old_attempts(resources.ledger(), resources.home(), days)
 
 
 @app.task(name="vibe.trim_events", ignore_result=True, queue="control")
@@ -59,6 +85,31 @@ def trim_old_events() -> dict[str, Any]:
     """
     settings, ledger = resources.settings(), resources.ledger()
     return asdict(trim_events(ledger, settings, pause=resources.pause, most=MOST_BATCHES))
+
+
+@app.task(name="vibe.trim_audit", ignore_result=True, queue="control")
+def trim_old_audit() -> int:
+    """Delete entries of the audit trail that are too old to be kept; how many."""
+    return audit.trim(
+        resources.ledger(), resources.settings().audit_days, resources.person("upkeep"),
+        most=MOST_PIECES,
+    )  # fmt: skip
+
+
+@app.task(name="vibe.vacuum", ignore_result=True, queue="control")
+def vacuum_ledger() -> dict[str, Any] | None:
+    """Give back the room of what was deleted, with figures of before and after; None where
+    somebody has done so today, and on a server, whose autovacuum does it. The next tick goes on
+    where there was too much.
+    """
+    ledger = resources.ledger()
+    if not ledger.is_sqlite or not is_due(ledger, every=DAILY):
+        return None
+    done = vacuum(ledger, monotonic=resources.monotonic, pause=resources.pause, most=MOST_SLICES)
+    if done.more:
+        leave_due(ledger)
+    log.info("vacuum: %s", done)
+    return asdict(done)
 
 
 @app.task(name="vibe.trim_job_logs", ignore_result=True, queue="control")

@@ -21,6 +21,7 @@ from vibe_tasks.flow.submission import Prepared, Submission, prepare, submit_pla
 from vibe_tasks.flow.voting import vote
 from vibe_tasks.flow.workplace import Bench, Following, Workplace, set_up
 from vibe_tasks.jobs import Claim
+from vibe_tasks.store.audit import By
 from vibe_tasks.tasks import follow, publisher, resources
 from vibe_tasks.tasks.app import app
 from vibe_tasks.tasks.observation import attended, traces
@@ -115,29 +116,35 @@ deploy = _plan_task("deploy", deploy_commit, "deploy")
 dev = _plan_task("dev", develop, "code", DevTask)
 
 
-def submit(plan: str | Path, *, agent: str | None = None, fresh: bool = False) -> Submission:
+def submit(
+    plan: str | Path, *, agent: str | None = None, fresh: bool = False, by: By | None = None
+) -> Submission:
     """Submit a plan file to the deployment that the settings name.
 
     Args:
         plan: The plan file.
         agent: Another default agent.
         fresh: Start over where a plan of that name exists.
+        by: Who hands it in, for the audit trail; by default who runs this program.
 
     Raises:
         InputError: The plan cannot be accepted; nothing was written.
     """
     path = Path(plan)
     prepared = prepare(read_plan(path, agent=agent), path, home=resources.home())
-    return _submit(prepared, fresh=fresh)
+    return _submit(prepared, fresh=fresh, by=by)
 
 
-def submit_text(text: str, *, agent: str | None = None, fresh: bool = False) -> Submission:
+def submit_text(
+    text: str, *, agent: str | None = None, fresh: bool = False, by: By | None = None
+) -> Submission:
     """Submit a plan that came without a file; its `repo` is an address or an absolute path.
 
     Args:
         text: The plan, YAML or JSON.
         agent: Another default agent.
         fresh: Start over where a plan of that name exists.
+        by: Who hands it in, for the audit trail; by default who runs this program.
 
     Raises:
         InputError: The plan cannot be accepted; nothing was written.
@@ -146,13 +153,15 @@ def submit_text(text: str, *, agent: str | None = None, fresh: bool = False) -> 
     # A folder that is nowhere: no agent shall find anything in it by chance.
     source = resources.home() / "sent" / SENT
     prepared = prepare(sent_plan(text, agent=agent), source, home=resources.home())
-    return _submit(prepared, fresh=fresh)
+    return _submit(prepared, fresh=fresh, by=by)
 
 
-def _submit(prepared: Prepared, *, fresh: bool = False) -> Submission:
+def _submit(prepared: Prepared, *, fresh: bool = False, by: By | None = None) -> Submission:
     ledger = resources.ledger()
     with traces.Submission() as trace:
-        submission = submit_plan(ledger, prepared, fresh=fresh, trace=trace)
+        submission = submit_plan(
+            ledger, prepared, fresh=fresh, trace=trace, by=by or resources.person("python")
+        )
     publisher.publish(app, ledger, submission.following)
     return submission
 

@@ -11,6 +11,7 @@ from vibe_tasks.flow.workplace import repository_of
 from vibe_tasks.pipeline import JobKind
 from vibe_tasks.store import job_rows, plans
 from vibe_tasks.store.engine import Database, Transaction
+from vibe_tasks.store.job_archive import job_anywhere, list_archived
 from vibe_tasks.workspace.change import Change, change_of
 
 
@@ -29,7 +30,7 @@ def diff_of(ledger: Database, job_id: str, *, home: Path) -> Change:
         GitError: git failed, or the remote cannot be reached.
     """
     with ledger.read() as connection:
-        row = job_rows.find_job(connection, job_rows.whole_job_id(connection, job_id))
+        row = job_anywhere(connection, job_id)
         commit = _commit(row)
         if row["plan_id"] is None or commit is None:
             raise UnknownJobError(f"job {row['id']} has no commit")
@@ -53,7 +54,8 @@ def _base(connection: Transaction, row: Mapping[str, Any]) -> str | None:
     """Where the change began; None where nobody noted it, such as a worker outside."""
     kind = row["kind"] if row["kind"] in {JobKind.DEV, JobKind.FIX} else str(JobKind.DEV)
     where = {"plan_id": row["plan_id"], "task_id": row["task_id"], "kind": kind}
-    own = [row] if kind == row["kind"] else job_rows.list_jobs(connection, where=where)
+    made = list_archived if "archived_at" in row else job_rows.list_jobs
+    own = [row] if kind == row["kind"] else made(connection, where=where, limit=100)
     for each in own:
         result = each["result"] if isinstance(each["result"], Mapping) else {}
         if isinstance(result.get("base"), str):

@@ -8,6 +8,7 @@ from typing import Any
 from vibe_tasks.errors import InputError
 from vibe_tasks.settings import Settings
 from vibe_tasks.store import event_rules
+from vibe_tasks.store.audit import By, note
 from vibe_tasks.store.engine import Database
 from vibe_tasks.suggestion import did_you_mean
 
@@ -27,7 +28,9 @@ def listed(ledger: Database, settings: Settings) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def change(ledger: Database, settings: Settings, name: str, value: Any) -> dict[str, Any]:
+def change(
+    ledger: Database, settings: Settings, name: str, value: Any, *, by: By | None = None
+) -> dict[str, Any]:
     """Set a rule for all processes, or with None leave it to the settings again; its entry of
     `listed` from now on. The others know within two seconds.
 
@@ -36,6 +39,7 @@ def change(ledger: Database, settings: Settings, name: str, value: Any) -> dict[
         settings: The settings of this process.
         name: One of `store.event_rules.NAMES`.
         value: A number, or for `priorities` levels by event type.
+        by: Who does it, for the audit trail.
 
     Raises:
         InputError: There is no such rule, or the value is out of bounds.
@@ -44,6 +48,7 @@ def change(ledger: Database, settings: Settings, name: str, value: Any) -> dict[
     try:
         with ledger.begin() as connection:
             event_rules.set_rule(connection, name, value)
+            note(connection, by, "events.rule", name, {"value": value})
     except ValueError as error:
         raise InputError(str(error)) from error
     return one_of(listed(ledger, settings), name)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from vibe_tasks.flow.views.jobs import why_it_waits
+from vibe_tasks.flow.views.reason import Ask, reason_of
 from vibe_tasks.jobs import JobStatus
 from vibe_tasks.priority import Priority
 from vibe_tasks.routing import OUTSIDE, VIRTUAL, Wish, choose
@@ -13,14 +13,15 @@ from vibe_tasks.settings import Settings
 from vibe_tasks.store import workers
 from vibe_tasks.store.candidates import workers_of
 from vibe_tasks.store.engine import Transaction
+from vibe_tasks.waiting import When
 from vibe_tasks.weights import weights_of
 
 
 def explained(
     connection: Transaction, row: Mapping[str, Any], *, settings: Settings,
-    when: Callable[[float], str | None], program: str = "vibe",
+    when: When, program: str = "vibe", ask: Ask | None = None,
 ) -> dict[str, Any]:  # fmt: skip
-    """What there is to say about the way of this job, as JSON values.
+    """What there is to say about the way of this job, as JSON values: `answer` in one sentence.
 
     Args:
         connection: A connection.
@@ -28,16 +29,23 @@ def explained(
         settings: The settings.
         when: A moment in words, of epoch seconds.
         program: The word that starts this program.
+        ask: Asks the broker where the job's message is.
     """
     lease = settings.lease_seconds
+    reason = reason_of(
+        connection, row, lease=lease, when=when, program=program,
+        grace=settings.republish_seconds, ask=ask,
+    )  # fmt: skip
+    live = row["status"] in {JobStatus.PENDING, JobStatus.BLOCKED}
     told = {
+        "answer": reason.sentence(row["id"]), "why": str(reason.why), "mend": reason.mend,
         "job_id": row["id"], "status": row["status"], "lane": row["lane"],
         "priority": Priority(row["priority"]).name.lower(), "effort": row["effort"],
         "required": list(row["required"] or ()), "labels": dict(row["labels"] or {}),
-        "waits": why_it_waits(connection, row, lease=lease, when=when, program=program),
+        "waits": reason.text if live else None,
         "worker": row["worker"],
     }  # fmt: skip
-    if row["status"] not in {JobStatus.PENDING, JobStatus.BLOCKED}:
+    if not live:
         return {**told, "decided": "when it was sent", "decision": _as_told(row["routing"])}
     weights = weights_of(settings.router_weights)
     wish = Wish(

@@ -6,6 +6,7 @@ from typing import Any
 
 from vibe_tasks.errors import InputError
 from vibe_tasks.store import event_handlers
+from vibe_tasks.store.audit import By, note
 from vibe_tasks.store.engine import Database
 from vibe_tasks.suggestion import did_you_mean
 
@@ -21,8 +22,8 @@ def listed(ledger: Database) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def forget(ledger: Database, handler: str) -> None:
-    """Tell this handler of no further events.
+def forget(ledger: Database, handler: str, *, by: By | None = None) -> None:
+    """Tell this handler of no further events; `by` does it, for the audit trail.
 
     Raises:
         InputError: There is no such handler.
@@ -32,3 +33,4 @@ def forget(ledger: Database, handler: str) -> None:
         raise InputError(f"no handler {handler}{did_you_mean(handler, known)}")
     with ledger.begin() as connection:
         event_handlers.unsubscribe(connection, handler)
+        note(connection, by, "events.forget", handler)

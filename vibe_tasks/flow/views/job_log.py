@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from vibe_tasks.jobs import ENDED
-from vibe_tasks.store import job_logs, job_rows
+from vibe_tasks.store import job_logs
 from vibe_tasks.store.engine import Database
+from vibe_tasks.store.job_archive import job_anywhere
 
 MOST = 100
 """Pieces that are read at once."""
@@ -43,13 +44,13 @@ def follow(
         UnknownJobError: No such job.
     """
     with ledger.read() as connection:
-        known = job_rows.whole_job_id(connection, job_id)
+        known = job_anywhere(connection, job_id)["id"]
         current = attempt or job_logs.latest_attempt(connection, known)
     after = 0
     while True:
         with ledger.read() as connection:
             # Looked at first: what a job has said is written before its end is.
-            row = job_rows.find_job(connection, known)
+            row = job_anywhere(connection, known)
             pieces = job_logs.pieces_of(connection, known, current, after=after, limit=MOST)
         if pieces:
             after = pieces[-1]["seq"]

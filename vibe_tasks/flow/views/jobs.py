@@ -9,10 +9,10 @@ from typing import Any
 
 from vibe_tasks.errors import UnknownJobError
 from vibe_tasks.flow.report import last_words
-from vibe_tasks.flow.views.asking import why_blocked
+from vibe_tasks.flow.views.reason import reason_of
 from vibe_tasks.flow.workplace import attempt_folder
 from vibe_tasks.jobs import JobStatus
-from vibe_tasks.store import job_rows, lane_list, plans, workers
+from vibe_tasks.store import job_archive, job_rows, plans
 from vibe_tasks.store.consensus import Seat, seats_of
 from vibe_tasks.store.engine import Database, Transaction
 from vibe_tasks.store.history import history_of
@@ -36,7 +36,7 @@ def listed(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def find(
     connection: Transaction, *, plan: str | None = None, limit: int = 100,
-    before: int | None = None, **chosen: str | None,
+    before: int | None = None, archived: bool = False, **chosen: str | None,
 ) -> tuple[dict[str, Any], ...]:  # fmt: skip
     """Rows of jobs, newest first.
 
@@ -45,6 +45,7 @@ def find(
         plan: Of this plan, by its id or name.
         limit: At most so many.
         before: Only below this `seq`: the next page.
+        archived: Those that are archived, instead of those that are not.
         chosen: `status`, `lane`, `kind`, `task`; None: any.
 
     Raises:
@@ -54,7 +55,8 @@ def find(
     given = {name: value for name, value in where.items() if value is not None}
     if plan is not None:
         given["plan_id"] = plans.find_plan(connection, plan)["id"]
-    return job_rows.list_jobs(connection, where=given, limit=limit, before=before)
+    found = job_archive.list_archived if archived else job_rows.list_jobs
+    return found(connection, where=given, limit=limit, before=before)
 
 
 def dead_letters(
@@ -69,7 +71,8 @@ def shown(
     ledger: Database, job_id: str, *, home: Path, lease: float, when: Callable[[float], str | None],
     program: str = "vibe",
 ) -> dict[str, Any]:  # fmt: skip
-    """Everything of a job: its row, what it waits for, its reviewers, its history, its logs.
+    """Everything of a job: its row, what it waits for, its reviewers, its history, its logs; of an
+    archived one too, with `archived_at`.
 
     Args:
         ledger: The ledger.
@@ -83,7 +86,7 @@ def shown(
         UnknownJobError: No such job.
     """
     with ledger.read() as connection:
-        row = job_rows.find_job(connection, job_rows.whole_job_id(connection, job_id))
+        row = job_archive.job_anywhere(connection, job_id)
         waits = why_it_waits(connection, row, lease=lease, when=when, program=program)
         seats = seats_told(connection, row)
         task = _task(connection, row)
@@ -125,21 +128,9 @@ def why_it_waits(
         when: A moment in words, of epoch seconds.
         program: The word that starts this program.
     """
-    match row["status"]:
-        case JobStatus.BLOCKED:
-            return why_blocked(connection, row, program=program)
-        case JobStatus.PENDING if row["backoff_until"] is not None:
-            return f"until {when(row['backoff_until'])}"
-        case JobStatus.PENDING:
-            held = lane_list.why_held(connection, row, lease=lease)
-            if held:
-                return held
-            served = any(
-                each["lane"] == row["lane"] and each["status"] == "online" and each["age"] <= lease
-                for each in workers.list_workers(connection)
-            )
-            return "for a free worker" if served else f"no worker serves lane {row['lane']}"
-    return None
+    if row["status"] not in {JobStatus.BLOCKED, JobStatus.PENDING}:
+        return None
+    return reason_of(connection, row, lease=lease, when=when, program=program).text
 
 
 def seats_told(connection: Transaction, row: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ from typing import Any
 from vibe_tasks.jobs import LANES
 from vibe_tasks.rate import rate_text
 from vibe_tasks.store import lanes as rules
+from vibe_tasks.store.audit import By, note
 from vibe_tasks.store.engine import Database, Transaction
 from vibe_tasks.store.lane_list import Lane, list_lanes
 from vibe_tasks.store.lanes import Keep
@@ -45,6 +46,7 @@ def listed(lane: Lane, scaling: Rules | None) -> dict[str, Any]:
 def limit(
     ledger: Database, lane: str, *, concurrency: int | Keep | None = Keep.AS_IT_IS,
     rate: float | Keep | None = Keep.AS_IT_IS, scaling: Mapping[str, float | None],
+    by: By | None = None,
 ) -> None:  # fmt: skip
     """Set rules of a lane; with None take them away.
 
@@ -54,6 +56,7 @@ def limit(
         concurrency: How many of its jobs may run at once.
         rate: How many may start in a second.
         scaling: Rules of scaling, by the names of `Rules`; others stay as they are.
+        by: Who does it, for the audit trail.
 
     Raises:
         ValueError: Rules of scaling are out of bounds, or do not go with each other.
@@ -62,6 +65,31 @@ def limit(
         rules.limit(connection, lane, concurrency=concurrency, rate=rate)
         if scaling:
             set_rules(connection, lane, scaling)
+        given = {"concurrency": concurrency, "rate": rate, **scaling}
+        changed = {name: value for name, value in given.items() if value is not Keep.AS_IT_IS}
+        note(connection, by, "lane.limit", lane, changed)
+
+
+def pause(ledger: Database, lane: str, *, by: By | None) -> bool:
+    """Start nothing of a lane any more; whether that is new.
+
+    Args:
+        ledger: The ledger.
+        lane: The lane.
+        by: Who does it, for the audit trail.
+    """
+    with ledger.begin() as connection:
+        changed = rules.pause(connection, lane)
+        note(connection, by, "lane.pause", lane, {"changed": changed})
+    return changed
+
+
+def resume(ledger: Database, lane: str, *, by: By | None) -> bool:
+    """Let a paused lane go on; whether it was paused. Arguments as of `pause`."""
+    with ledger.begin() as connection:
+        changed = rules.resume(connection, lane)
+        note(connection, by, "lane.resume", lane, {"changed": changed})
+    return changed
 
 
 def is_served(connection: Transaction, lane: str) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 
 from vibe_tasks.errors import UnknownWorkerError
 from vibe_tasks.store import workers
+from vibe_tasks.store.audit import By, note
 from vibe_tasks.store.engine import Database
 from vibe_tasks.suggestion import did_you_mean
 
@@ -35,7 +36,9 @@ def registered(ledger: Database, *, lease: float) -> list[dict[str, Any]]:
     return registry(rows, lease=lease)
 
 
-def drain(ledger: Database, names: Sequence[str], *, lease: float) -> list[str]:
+def drain(
+    ledger: Database, names: Sequence[str], *, lease: float, by: By | None = None
+) -> list[str]:
     """Let these workers take nothing new and end when they are idle; those that have not ended
     already, which are to be told (`tasks.remote.tell_to_drain`).
 
@@ -43,6 +46,7 @@ def drain(ledger: Database, names: Sequence[str], *, lease: float) -> list[str]:
         ledger: The ledger.
         names: The workers. All are looked at before one is asked.
         lease: As for `registry`.
+        by: Who does it, for the audit trail.
 
     Raises:
         UnknownWorkerError: There is none of such a name.
@@ -57,4 +61,6 @@ def drain(ledger: Database, names: Sequence[str], *, lease: float) -> list[str]:
         with ledger.begin() as connection:
             for name in there:
                 workers.drain(connection, name)
+            for name in there:
+                note(connection, by, "worker.drain", name)
     return there

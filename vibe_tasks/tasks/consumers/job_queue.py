@@ -27,7 +27,7 @@ from vibe_tasks.labels import is_label
 from vibe_tasks.priority import parse_priority
 from vibe_tasks.setting_sources import read_settings
 from vibe_tasks.store import jobs, leases
-from vibe_tasks.store.engine import DATABASE_ERRORS, Database, open_database
+from vibe_tasks.store.engine import DATABASE_ERRORS, Database
 from vibe_tasks.store.listening import Notification
 from vibe_tasks.store.stats import QueueStats, get_queue_stats
 from vibe_tasks.tasks import completion, followers, leftovers, publisher, resources
@@ -73,7 +73,7 @@ class JobQueue:
             self.ledger = resources.ledger()
         else:
             known, _ = read_settings({"VIBE_DATABASE_URL": database_url}, {})
-            self.own = open_database(known.database_url)
+            self.own = resources.open_own(known.database_url)
             self.ledger = resources.verified(self.own)
         self.worker = worker or f"outside-{uuid4().hex[:8]}@{socket.gethostname()}"
         self.lease = lease or resources.settings().lease_seconds

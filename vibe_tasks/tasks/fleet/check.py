@@ -13,6 +13,7 @@ from typing import Any
 from vibe_tasks.fleet import FleetLane, parse_fleet
 from vibe_tasks.settings import Settings
 from vibe_tasks.store import scale_decisions
+from vibe_tasks.store.audit import By, note_apart
 from vibe_tasks.store.engine import DATABASE_ERRORS, Database
 from vibe_tasks.store.retries import reason
 from vibe_tasks.tasks import resources
@@ -30,7 +31,9 @@ def scale() -> list[dict[str, Any]]:
     return [asdict(each) for each in check(resources.ledger(), resources.settings())]
 
 
-def check(ledger: Database, settings: Settings, *, apply: bool = True) -> tuple[Verdict, ...]:
+def check(
+    ledger: Database, settings: Settings, *, apply: bool = True, by: By | None = None
+) -> tuple[Verdict, ...]:
     """Decide for each lane of the fleet; what each came to.
 
     What a lane's provisioner does or leaves undone is nothing to the other lanes.
@@ -39,6 +42,7 @@ def check(ledger: Database, settings: Settings, *, apply: bool = True) -> tuple[
         ledger: The ledger.
         settings: The settings.
         apply: Whether what was decided is carried out and written down.
+        by: Who asked for it, for the audit trail; None: beat.
     """
     scaler = Scaler(ledger, settings, provisioners_of(ledger, settings))
     lanes = parse_fleet(settings.fleet)
@@ -60,6 +64,9 @@ def check(ledger: Database, settings: Settings, *, apply: bool = True) -> tuple[
         elif apply and verdict.applied != verdict.before:
             log.info("fleet: lane %s: %s to %s workers: %s", lane.lane, verdict.before,
                      verdict.applied, verdict.reason)  # fmt: skip
+    if apply:
+        done = {each.lane: each.error or each.applied for each in found}
+        note_apart(ledger, by, "scale.apply", None, done)
     return tuple(found)
 
 

@@ -47,8 +47,10 @@ class _Process:
 @cache
 def writer() -> Writer:
     """This process's, and that of the processes it forks."""
-    secrets = logs.own_secrets()
-    return Writer(_ledger, clock=resources.monotonic, masked=lambda text: logs.clean(text, secrets))
+    redaction = resources.redaction()
+    return Writer(
+        _ledger, clock=resources.monotonic, masked=lambda text: logs.clean(text, redaction)
+    )
 
 
 def _ledger() -> Database:

@@ -11,11 +11,11 @@ import logging
 import multiprocessing
 import sys
 from collections.abc import Callable, MutableMapping
-from functools import cache
 from pathlib import Path
 from typing import Any, TextIO
 
-from vibe_tasks.masking import masked_text, secrets_of, without
+from vibe_tasks.masking import masked_text, secrets_of
+from vibe_tasks.redaction import Redaction, checked_patterns
 from vibe_tasks.settings import Settings
 from vibe_tasks.tasks import resources
 from vibe_tasks.tasks.quiet import TICKS
@@ -129,30 +129,23 @@ def _process(_logger: Any, _method: str, event: Event) -> Event:
 
 
 def _masking(settings: Settings) -> Callable[[Any, str, Event], Event]:
-    secrets = secrets_of(settings.model_dump())
+    redaction = Redaction(secrets_of(settings.model_dump()), checked_patterns(settings.redact))
 
     def mask(_logger: Any, _method: str, event: Event) -> Event:
         for name, value in event.items():
             if isinstance(value, str):
-                event[name] = clean(value, secrets)
+                event[name] = clean(value, redaction)
+            elif name not in {"_record", "exc_info"} and isinstance(value, dict | list | tuple):
+                event[name] = redaction.value(value)
         return event
 
     return mask
 
 
-def clean(text: str, secrets: tuple[str, ...]) -> str:
-    """The text without these secrets and without those of addresses in it."""
-    for secret in secrets:
-        if secret in text:
-            text = without(text, secrets)
-            break
+def clean(text: str, redaction: Redaction) -> str:
+    """The text without what is secret in it, and without all that addresses in it may hide."""
+    text = redaction.text(text)
     return masked_text(text) if "://" in text else text
-
-
-@cache
-def own_secrets() -> tuple[str, ...]:
-    """The secrets of this process's settings."""
-    return secrets_of(resources.settings().model_dump())
 
 
 def text_line(_logger: Any, _method: str, event: Event) -> str:

@@ -18,6 +18,7 @@ from typing import Any
 
 from vibe_tasks.failures import bounded
 from vibe_tasks.log_buffer import LONGEST_LINE, TAIL, Batch, LogBuffer
+from vibe_tasks.redaction import Lines
 from vibe_tasks.store import job_logs
 from vibe_tasks.store.engine import DATABASE_ERRORS, Database
 from vibe_tasks.store.retries import reason
@@ -51,6 +52,7 @@ class Recorder:
         self._buffer: LogBuffer | None = None
         self._unwritten: Batch | None = None
         self._partial: dict[str, str] = {}
+        self._lines = Lines(writer.masked)
         self.since: float | None = None
         self.closed_at: float | None = None
 
@@ -81,7 +83,8 @@ class Recorder:
             for line in lines:
                 said = {
                     "at": round(at, 3), "level": level, "logger": logger,
-                    "text": self._writer.masked(bounded(line, longest=LONGEST_LINE)), **more,
+                    # Cut last: half a secret would not be known for one.
+                    "text": bounded(self._lines.line(line), longest=LONGEST_LINE), **more,
                 }  # fmt: skip
                 self._buffer.add(said, skipped=skipped, skipped_size=size)
                 skipped = size = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter
@@ -12,7 +13,17 @@ from vibe_tasks.flow import by_hand, control
 from vibe_tasks.flow.views import jobs as views
 from vibe_tasks.store.engine import Database
 from vibe_tasks.web.api.jobs import JobId, seq_of
-from vibe_tasks.web.api.parts import PROBLEMS, Cursor, Limit, Served, Tagged, key_of, may, page
+from vibe_tasks.web.api.parts import (
+    PROBLEMS,
+    Asker,
+    Cursor,
+    Limit,
+    Served,
+    Tagged,
+    key_of,
+    may,
+    page,
+)
 from vibe_tasks.web.models.jobs import Discarded, Job, Retried, Some
 from vibe_tasks.web.models.kinds import Page
 
@@ -32,36 +43,36 @@ def list_dead_letters(services: Served, *, limit: Limit = 100, cursor: Cursor = 
 
 
 @router.post("/dlq/retry", response_model=Retried, **may("operate"))
-def retry_dead_letters(services: Served, body: Some) -> Any:
+def retry_dead_letters(services: Served, by: Asker, body: Some) -> Any:
     """Bring dead letters back to work. All that are named must be dead letters, or nothing is done;
     one that changes meanwhile is told among `refused`.
     """
-    done, refused = _each(services.ledger, body, by_hand.retry)
+    done, refused = _each(services.ledger, body, partial(by_hand.retry, by=by))
     return {"retried": done, "refused": refused}
 
 
 @router.post("/dlq/discard", response_model=Discarded, **may("operate"))
-def discard_dead_letters(services: Served, body: Some) -> Any:
+def discard_dead_letters(services: Served, by: Asker, body: Some) -> Any:
     """Take dead letters off the list; the jobs and their history stay in the ledger."""
-    done, refused = _each(services.ledger, body, control.discard_job)
+    done, refused = _each(services.ledger, body, partial(control.discard_job, by=by))
     return {"discarded": done, "refused": refused}
 
 
 @router.post("/dlq/{job_id}/retry", response_model=Retried, **may("operate"))
-def retry_dead_letter(services: Served, job_id: JobId) -> Any:
+def retry_dead_letter(services: Served, by: Asker, job_id: JobId) -> Any:
     """Bring a dead letter back to work: a job that failed gets its attempts back, a task that QA
     refused gets one more fix round.
     """
     (known,) = by_hand.known(services.ledger, [job_id], refuse=by_hand.refuse_living)
-    by_hand.retry(services.ledger, known)
+    by_hand.retry(services.ledger, known, by=by)
     return {"retried": [known]}
 
 
 @router.post("/dlq/{job_id}/discard", response_model=Discarded, **may("operate"))
-def discard_dead_letter(services: Served, job_id: JobId) -> Any:
+def discard_dead_letter(services: Served, by: Asker, job_id: JobId) -> Any:
     """Take a dead letter off the list; the job and its history stay in the ledger."""
     (known,) = by_hand.known(services.ledger, [job_id], refuse=by_hand.refuse_living)
-    control.discard_job(services.ledger, known)
+    control.discard_job(services.ledger, known, by=by)
     return {"discarded": [known]}
 
 

@@ -16,6 +16,7 @@ from vibe_tasks.store import event_query
 from vibe_tasks.store.event_feed import EventFeed
 from vibe_tasks.web.api.parts import (
     PROBLEMS,
+    Asker,
     Cursor,
     Limit,
     Served,
@@ -143,12 +144,12 @@ def list_event_rules(services: Served) -> Any:
 
 
 @router.put("/events/rules", response_model=Page[Rule], **may("admin"))
-def set_event_rules(services: Served, body: RulesGiven) -> Any:
+def set_event_rules(services: Served, by: Asker, body: RulesGiven) -> Any:
     """Set rules for all processes, which know them within two seconds; null leaves a rule to the
     settings again, and one that is not named stays as it is.
     """
     for name, value in body.model_dump(exclude_unset=True).items():
-        event_rules.change(services.ledger, services.settings, name, value)
+        event_rules.change(services.ledger, services.settings, name, value, by=by)
     found = event_rules.listed(services.ledger, services.settings)
     return {"items": found, "next": None}
 
@@ -161,10 +162,11 @@ def list_event_handlers(services: Served) -> Any:
 
 @router.delete("/events/handlers/{handler}", response_model=Forgotten, **may("admin"))
 def forget_event_handler(
-    services: Served, handler: Annotated[Name, Path(examples=["billing.note_failure"])]
-) -> Any:
+    services: Served, by: Asker,
+    handler: Annotated[Name, Path(examples=["billing.note_failure"])],
+) -> Any:  # fmt: skip
     """Tell a handler of no further events: for functions that are no more. A worker that knows it
     subscribes it again when it starts.
     """
-    handlers.forget(services.ledger, handler)
+    handlers.forget(services.ledger, handler, by=by)
     return {"forgotten": handler}

@@ -9,13 +9,16 @@ from fastapi import APIRouter, Body, Path, Query
 
 from vibe_tasks.errors import GitError, RepositoryError, UnknownJobError
 from vibe_tasks.flow import by_hand, control
-from vibe_tasks.flow.views import diff, explanation
+from vibe_tasks.flow.views import diff, explanation, reason
 from vibe_tasks.flow.views import jobs as views
 from vibe_tasks.jobs import JobStatus
-from vibe_tasks.store import job_logs, job_rows
+from vibe_tasks.store import job_logs
+from vibe_tasks.store.job_archive import job_anywhere
 from vibe_tasks.tasks import resources
+from vibe_tasks.tasks.whereabouts import ask_broker
 from vibe_tasks.web.api.parts import (
     PROBLEMS,
+    Asker,
     Cursor,
     Limit,
     Served,
@@ -58,6 +61,9 @@ def list_jobs(
     plan: Annotated[Name | None, Query(description="Of this plan, by its id or name.")] = None,
     task: Annotated[Name | None, Query(description="Of this task of a plan.")] = None,
     kind: Annotated[Kind | None, Query(description="`call` is a function's job.")] = None,
+    archived: Annotated[
+        bool, Query(description="Those that are archived, instead of those that are not.")
+    ] = False,
     limit: Limit = 100, cursor: Cursor = None,
 ) -> Any:  # fmt: skip
     """Jobs, newest first."""
@@ -65,7 +71,7 @@ def list_jobs(
     with services.ledger.read() as connection:
         found = views.find(
             connection, plan=plan, status=status, lane=lane, task=task, kind=kind, limit=limit + 1,
-            before=key[0] if key else None,
+            before=key[0] if key else None, archived=archived,
         )  # fmt: skip
     rows, after = page(found, limit, seq_of)
     return {"items": [views.listed(row) for row in rows], "next": after}
@@ -84,10 +90,14 @@ def show_job(services: Served, job_id: JobId) -> Any:
 
 @router.get("/jobs/{job_id}/explanation", response_model=Explanation, **may("read"))
 def explain_job(services: Served, job_id: JobId) -> Any:
-    """Which worker a job is for: the candidates, each term of their scores, the choice."""
+    """Why a job has not run yet, in a sentence, or what became of it; and which worker it is for:
+    the candidates, each term of their scores, the choice.
+    """
     with services.ledger.read() as connection:
-        row = job_rows.find_job(connection, job_rows.whole_job_id(connection, job_id))
-        return explanation.explained(connection, row, settings=services.settings, when=when)
+        return explanation.explained(
+            connection, reason.meant(connection, job_id), settings=services.settings, when=when,
+            ask=ask_broker(services.ledger),
+        )  # fmt: skip
 
 
 @router.get("/jobs/{job_id}/diff", response_model=Diff, **may("read"))
@@ -117,7 +127,7 @@ def show_job_log(
     """
     key = key_of(cursor, int, int)
     with services.ledger.read() as connection:
-        known = job_rows.whole_job_id(connection, job_id)
+        known = job_anywhere(connection, job_id)["id"]
         number = key[0] if key else attempt or job_logs.latest_attempt(connection, known)
         pieces = job_logs.pieces_of(
             connection, known, number, after=max(after, key[1] if key else 0), limit=limit + 1
@@ -137,18 +147,18 @@ def _lines(pieces: Sequence[Mapping[str, Any]], limit: int) -> dict[str, Any]:
 
 
 @router.post("/jobs/{job_id}/retry", response_model=Retried, **may("operate"))
-def retry_job(services: Served, job_id: JobId) -> Any:
+def retry_job(services: Served, by: Asker, job_id: JobId) -> Any:
     """Give a failed or cancelled job all its attempts back."""
     (known,) = by_hand.known(services.ledger, [job_id], refuse=by_hand.refuse_retry)
-    by_hand.retry(services.ledger, known)
+    by_hand.retry(services.ledger, known, by=by)
     return {"retried": [known]}
 
 
 @router.post("/jobs/{job_id}/cancel", response_model=Cancelled, **may("operate"))
-def cancel_job(services: Served, job_id: JobId, body: Because) -> Any:
+def cancel_job(services: Served, by: Asker, job_id: JobId, body: Because) -> Any:
     """Cancel a job that has not ended; a running attempt may not write its result any more. The
     task of a plan ends with its job, and the tasks that need it are blocked.
     """
     (known,) = by_hand.known(services.ledger, [job_id], refuse=by_hand.refuse_cancel)
-    control.cancel_job(services.ledger, known, body.reason)
+    control.cancel_job(services.ledger, known, body.reason, by=by)
     return {"cancelled": [known]}

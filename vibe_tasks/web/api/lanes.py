@@ -13,13 +13,24 @@ from vibe_tasks.flow.views import registry
 from vibe_tasks.rate import parse_rate
 from vibe_tasks.store import lanes as rules
 from vibe_tasks.store import scale_decisions
+from vibe_tasks.store.audit import By
 from vibe_tasks.store.engine import Database
 from vibe_tasks.store.lanes import Keep
 from vibe_tasks.tasks import remote
 from vibe_tasks.tasks.app import app
 from vibe_tasks.tasks.fleet.check import check
 from vibe_tasks.tasks.queues import check_lane
-from vibe_tasks.web.api.parts import PROBLEMS, Cursor, Limit, Served, Tagged, key_of, may, page
+from vibe_tasks.web.api.parts import (
+    PROBLEMS,
+    Asker,
+    Cursor,
+    Limit,
+    Served,
+    Tagged,
+    key_of,
+    may,
+    page,
+)
 from vibe_tasks.web.models.fleet import (
     CheckGiven,
     Lane,
@@ -48,23 +59,21 @@ def list_lanes(services: Served) -> Any:
 
 
 @router.post("/lanes/{lane}/pause", tags=["lanes"], response_model=LaneChanged, **may("operate"))
-def pause_lane(services: Served, lane: OfPath) -> Any:
+def pause_lane(services: Served, by: Asker, lane: OfPath) -> Any:
     """Start nothing of a lane any more; what runs goes on, what waits keeps its place."""
-    with services.ledger.begin() as connection:
-        rules.pause(connection, check_lane(lane))
+    views.pause(services.ledger, check_lane(lane), by=by)
     return _now(services.ledger, lane)
 
 
 @router.post("/lanes/{lane}/resume", tags=["lanes"], response_model=LaneChanged, **may("operate"))
-def resume_lane(services: Served, lane: OfPath) -> Any:
+def resume_lane(services: Served, by: Asker, lane: OfPath) -> Any:
     """Let a paused lane go on."""
-    with services.ledger.begin() as connection:
-        rules.resume(connection, check_lane(lane))
+    views.resume(services.ledger, check_lane(lane), by=by)
     return _now(services.ledger, lane)
 
 
 @router.patch("/lanes/{lane}", tags=["lanes"], response_model=LaneChanged, **may("operate"))
-def limit_lane(services: Served, lane: OfPath, body: LimitsGiven) -> Any:
+def limit_lane(services: Served, by: Asker, lane: OfPath, body: LimitsGiven) -> Any:
     """Limit how many of a lane's jobs run at once or start in a time, on all hosts together, and
     set the rules by which its workers are scaled.
     """
@@ -75,7 +84,7 @@ def limit_lane(services: Served, lane: OfPath, body: LimitsGiven) -> Any:
     try:
         views.limit(
             services.ledger, lane, concurrency=_kept(body, "concurrency"), rate=_rate(body),
-            scaling=scaling,
+            scaling=scaling, by=by,
         )  # fmt: skip
     except ValueError as error:
         raise InputError(str(error)) from error
@@ -114,21 +123,23 @@ def list_workers(services: Served) -> Any:
 
 
 @router.post("/workers/drain", tags=["workers"], response_model=Page[Worker], **may("operate"))
-def drain_workers(services: Served, body: Names) -> Any:
+def drain_workers(services: Served, by: Asker, body: Names) -> Any:
     """Let workers take nothing new and end when they are idle; what they run goes on to its end."""
-    return {"items": _drained(services, body.names), "next": None}
+    return {"items": _drained(services, body.names, by), "next": None}
 
 
 @router.post("/workers/{name}/drain", tags=["workers"], response_model=Worker, **may("operate"))
-def drain_worker(services: Served, name: Annotated[Name, Path(examples=["celery@build-3"])]) -> Any:
+def drain_worker(
+    services: Served, by: Asker, name: Annotated[Name, Path(examples=["celery@build-3"])]
+) -> Any:
     """Let a worker take nothing new and end when it is idle."""
-    (found,) = _drained(services, [name])
+    (found,) = _drained(services, [name], by)
     return found
 
 
-def _drained(services: Services, names: list[str]) -> list[dict[str, Any]]:
+def _drained(services: Services, names: list[str], by: By) -> list[dict[str, Any]]:
     lease = services.settings.lease_seconds
-    there = registry.drain(services.ledger, names, lease=lease)
+    there = registry.drain(services.ledger, names, lease=lease, by=by)
     if there:
         remote.tell_to_drain(app, there)
     found = registry.registered(services.ledger, lease=lease)
@@ -150,7 +161,7 @@ def list_scale_decisions(
 
 
 @router.post("/scale/check", tags=["scale"], response_model=Page[ScaleVerdict], **may("operate"))
-def check_scale(services: Served, body: CheckGiven) -> Any:
+def check_scale(services: Served, by: Asker, body: CheckGiven) -> Any:
     """Decide now on each lane of the fleet, and say why; without `apply` nothing is changed."""
-    found = check(services.ledger, services.settings, apply=body.apply)
+    found = check(services.ledger, services.settings, apply=body.apply, by=by)
     return {"items": [asdict(each) for each in found], "next": None}

@@ -19,10 +19,11 @@ from fastapi.responses import Response
 from fastapi.routing import APIRoute
 
 from vibe_tasks.errors import InputError
+from vibe_tasks.store.audit import By
 from vibe_tasks.suggestion import did_you_mean
 from vibe_tasks.web.models.kinds import Page, Problem
 from vibe_tasks.web.problems import problem
-from vibe_tasks.web.security import RoleName, needs
+from vibe_tasks.web.security import RoleName, identity, needs
 from vibe_tasks.web.services import Services
 
 MOST = 1_000
@@ -71,6 +72,17 @@ async def _services(request: Request) -> Services:
 
 Served = Annotated[Services, Depends(_services)]
 """The parts of this web process."""
+
+
+async def _by(request: Request) -> By:
+    who = identity(request.scope)
+    name, role = (who.name, who.role.word) if who is not None else ("nobody", None)
+    origin = request.client.host if request.client is not None else "unknown"
+    return By(actor=name, role=role, source="http", origin=origin)
+
+
+Asker = Annotated[By, Depends(_by)]
+"""Who asks, for the audit trail."""
 
 
 def may(role: RoleName) -> dict[str, Any]:
@@ -207,6 +219,6 @@ def _is_known(seen: str | None, tag: str) -> bool:
 
 
 __all__ = [
-    "PROBLEMS", "Cursor", "Limit", "Problem", "Served", "Tagged", "cursor_of", "key_of", "may",
-    "page", "when",
+    "PROBLEMS", "Asker", "Cursor", "Limit", "Problem", "Served", "Tagged", "cursor_of", "key_of",
+    "may", "page", "when",
 ]  # fmt: skip

@@ -24,7 +24,17 @@ from vibe_tasks.store import plans
 from vibe_tasks.store.engine import Transaction
 from vibe_tasks.suggestion import did_you_mean
 from vibe_tasks.tasks import resources, work
-from vibe_tasks.web.api.parts import PROBLEMS, Cursor, Limit, Served, Tagged, key_of, may, page
+from vibe_tasks.web.api.parts import (
+    PROBLEMS,
+    Asker,
+    Cursor,
+    Limit,
+    Served,
+    Tagged,
+    key_of,
+    may,
+    page,
+)
 from vibe_tasks.web.models.kinds import Name, Page
 from vibe_tasks.web.models.plans import (
     ApprovalOfPlan,
@@ -99,7 +109,7 @@ def list_plans(services: Served, *, limit: Limit = 100, cursor: Cursor = None) -
     responses={200: {"description": "It is under way already.", "model": Submitted}},
 )  # fmt: skip
 def submit_plan(
-    response: Response, text: Annotated[str, Depends(_text)], *,
+    response: Response, by: Asker, text: Annotated[str, Depends(_text)], *,
     agent: Annotated[
         Name | None, Query(description="The plan's agent to use where a task names none.")
     ] = None,
@@ -111,7 +121,7 @@ def submit_plan(
     operate may run programs on them.
     """
     try:
-        submission = work.submit_text(text, agent=agent, fresh=fresh)
+        submission = work.submit_text(text, agent=agent, fresh=fresh, by=by)
     except GitError as error:
         raise HTTPException(502, f"the repository: {error}") from error
     if submission.resumed:
@@ -140,12 +150,12 @@ def show_plan(
 
 @router.post("/plans/{plan}/cancel", response_model=PlanCancelled, **may("operate"))
 def cancel_plan(
-    services: Served, plan: PlanName, body: Annotated[PlanReason, Body(default_factory=PlanReason)]
-) -> Any:
+    services: Served, by: Asker, plan: PlanName,
+    body: Annotated[PlanReason, Body(default_factory=PlanReason)],
+) -> Any:  # fmt: skip
     """Cancel whatever of a plan has not ended; what is deployed stays on the branch."""
-    return {
-        "plan": plan, "cancelled_jobs": control.cancel_plan(services.ledger, plan, body.reason)
-    }  # fmt: skip
+    count = control.cancel_plan(services.ledger, plan, body.reason, by=by)
+    return {"plan": plan, "cancelled_jobs": count}
 
 
 @router.get("/approvals", response_model=Page[ApprovalOfPlan], **may("read"))
@@ -180,7 +190,7 @@ def list_plan_approvals(
 
 @router.post("/plans/{plan}/approve", response_model=Approved, **may("operate"))
 def approve_plan(
-    services: Served, plan: PlanName,
+    services: Served, by: Asker, plan: PlanName,
     body: Annotated[ApproveGiven, Body(default_factory=ApproveGiven)],
 ) -> Any:  # fmt: skip
     """Let deploys go on that wait for a person: those that were shown, of one task, or all that
@@ -198,7 +208,8 @@ def approve_plan(
     if not chosen:
         what = f"task {body.task} of plan {plan}" if body.task else f"plan {plan}"
         raise IllegalMoveError(f"{what} has no such deploy that waits for an approval")
-    return {"plan": found["id"], "approved": by_hand.approve(services.ledger, found["id"], chosen)}
+    approved = by_hand.approve(services.ledger, found["id"], chosen, by=by)
+    return {"plan": found["id"], "approved": approved}
 
 
 def _check_task(connection: Transaction, plan_id: str, task: str | None) -> None:
@@ -227,7 +238,7 @@ def show_budget(services: Served, plan: PlanName) -> Any:
 
 
 @router.patch("/plans/{plan}/budget", response_model=Budgets, **may("operate"))
-def set_budget(services: Served, plan: PlanName, body: BudgetGiven) -> Any:
+def set_budget(services: Served, by: Asker, plan: PlanName, body: BudgetGiven) -> Any:
     """Set limits of one budget. They count from the plan's start, so they are set higher than what
     is used; work that waits for one goes on at once.
     """
@@ -235,6 +246,6 @@ def set_budget(services: Served, plan: PlanName, body: BudgetGiven) -> Any:
     if not limits:
         raise InputError("give usd, tokens or seconds")
     started = budgets.raise_budget(
-        services.ledger, plan, task=body.task, agent=body.agent, **limits
+        services.ledger, plan, task=body.task, agent=body.agent, by=by, **limits
     )  # fmt: skip
     return {**budgets.look(services.ledger, plan).to_json(), "started": list(started)}

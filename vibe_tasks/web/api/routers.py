@@ -8,6 +8,7 @@ from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 
 from vibe_tasks.web.api import (
+    audit,
     claims,
     dead_letters,
     events,
@@ -27,7 +28,8 @@ VERSION = "1"
 
 # First those whose paths have a word where others have an id.
 PARTS = tuple(
-    part.router for part in (claims, dead_letters, jobs, plans, lanes, standing, events, upkeep)
+    part.router
+    for part in (claims, dead_letters, jobs, plans, lanes, standing, events, upkeep, audit)
 )
 """The routers of the API, below `PREFIX`."""
 

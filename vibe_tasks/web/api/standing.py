@@ -18,7 +18,7 @@ from vibe_tasks.store.mix import mix
 from vibe_tasks.store.version import SCHEMA_VERSION
 from vibe_tasks.tasks import health, resources
 from vibe_tasks.tasks.health import Health as Answer
-from vibe_tasks.web.api.parts import PROBLEMS, Served, Tagged, may
+from vibe_tasks.web.api.parts import PROBLEMS, Asker, Served, Tagged, may
 from vibe_tasks.web.models.kinds import AboveZero, Name, Page
 from vibe_tasks.web.models.standing import (
     Breaker,
@@ -73,11 +73,11 @@ def show_cache(services: Served) -> Any:
 
 
 @router.post("/cache/clear", response_model=Cleared, **may("admin"))
-def clear_cache(services: Served, body: ClearGiven) -> Any:
+def clear_cache(services: Served, by: Asker, body: ClearGiven) -> Any:
     """Forget the results of a cache, or of all; the figures stay."""
     place = masked(resources.database_url())
     with services.ledger.begin() as connection:
-        return {"cleared": caches.clear(connection, body.cache, place=place)}
+        return {"cleared": caches.clear(connection, body.cache, place=place, by=by)}
 
 
 Part = Literal["worker", "beat", "dispatcher", "ledger", "broker"]

@@ -103,6 +103,9 @@ class JobDetail(Job):
     waits: str | None = Field(description="What it waits for, in words.")
     reviews: list[Review] = Field(default_factory=list, description="Of a qa job.")
     history: list[Move]
+    archived_at: Moment | None = Field(
+        default=None, description="Since when it is in the archive; null for most."
+    )
     logs: list[str] = Field(description="Folders with the files of attempts, on this host.")
 
 
@@ -132,6 +135,12 @@ class NoCandidate(BaseModel):
 class Explanation(BaseModel):
     """Which worker a job is for."""
 
+    answer: str = Field(
+        description="Why it has not run yet, or what became of it, in a sentence.",
+        examples=["1b9d6bcd waits: lane code is paused; `vibe lanes resume code`"],
+    )
+    why: str = Field(description="Which of the reasons that is.", examples=["paused"])
+    mend: str = Field(description="What lets it go on; empty where that comes by itself.")
     job_id: str
     status: JobStatus
     lane: str

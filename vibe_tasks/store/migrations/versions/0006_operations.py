@@ -10,9 +10,23 @@ down_revision = "0005"
 branch_labels = None
 depends_on = None
 
+oldest_program = 5
+"""Programs of schema 5 can work on it: it only adds."""
+
 JSON_VALUE = sa.JSON().with_variant(sa.Text(), "sqlite")
 NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 OF_PLAN = sa.text("plan_id IS NOT NULL")
+OPTIONS = {
+    "jobs": "autovacuum_vacuum_scale_factor=0.02, autovacuum_vacuum_threshold=500, "
+    "autovacuum_analyze_scale_factor=0.02",
+    "job_history": "autovacuum_vacuum_scale_factor=0.05, "
+    "autovacuum_vacuum_insert_scale_factor=0.05",
+    "events": "autovacuum_vacuum_scale_factor=0.05, autovacuum_vacuum_insert_scale_factor=0.05",
+    "worker_health": "fillfactor=50, autovacuum_vacuum_scale_factor=0, "
+    "autovacuum_vacuum_threshold=200",
+    "lanes": "fillfactor=50, autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=200",
+    "upkeep": "fillfactor=50, autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=200",
+}
 
 
 def upgrade() -> None:
@@ -55,10 +69,19 @@ def upgrade() -> None:
         sa.Column("value", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("name"),
     )
-    op.execute("INSERT INTO ledger_facts (name, value) VALUES ('oldest_program.0006', '6')")
+    op.execute("INSERT INTO ledger_facts (name, value) VALUES ('oldest_program.0006', '5')")
+    op.add_column("worker_health", sa.Column("schema_version", sa.Integer(), nullable=True))
+    if op.get_bind().dialect.name == "postgresql":
+        for table, options in OPTIONS.items():
+            op.execute(f"ALTER TABLE {table} SET ({options})")
 
 
 def downgrade() -> None:
+    if op.get_bind().dialect.name == "postgresql":
+        for table, options in OPTIONS.items():
+            names = ", ".join(option.partition("=")[0] for option in options.split(", "))
+            op.execute(f"ALTER TABLE {table} RESET ({names})")
+    op.drop_column("worker_health", "schema_version")
     op.drop_table("ledger_facts")
     op.drop_table("audit")
     op.drop_table("jobs_archive")

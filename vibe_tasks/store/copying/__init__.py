@@ -1,0 +1,1 @@
+"""Copying a ledger to another database while it is in use, and moving to it."""

@@ -1,0 +1,1 @@
+"""What teams test their own jobs with: a pytest plugin. Touches pytest."""

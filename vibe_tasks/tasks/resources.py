@@ -17,12 +17,12 @@ from pathlib import Path
 from urllib.parse import quote
 
 from vibe_tasks.addresses import socket_path
-from vibe_tasks.errors import SchemaError, SettingsError
+from vibe_tasks.errors import SettingsError
 from vibe_tasks.event_priority import parse_priorities
 from vibe_tasks.masking import masked
 from vibe_tasks.setting_sources import Sourced, read_settings
 from vibe_tasks.settings import Settings
-from vibe_tasks.store.engine import Database, open_database
+from vibe_tasks.store.engine import Database, check_reachable, open_database
 from vibe_tasks.store.retries import Retries
 from vibe_tasks.store.telling import Moved, tell_of
 from vibe_tasks.store.version import create, found_version, require_current
@@ -158,12 +158,10 @@ def verified(opened: Database) -> Database:
         SchemaError: It has another schema version.
         UnavailableError: It does not answer.
     """
-    try:
-        require_current(opened)
-    except SchemaError:
-        if not opened.is_sqlite or found_version(opened) is not None:
-            raise
-        create(opened)
+    check_reachable(opened)
+    if opened.is_sqlite and found_version(opened) is None:
+        create(opened)  # or find it created: several processes may come at once
+    require_current(opened)
     if opened.is_sqlite:
         tell: list[Callable[[Sequence[Moved]], None]] = []
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
 from tests.lacking import unavailable
+from tests.quiet_network import unchanged_network
 from tests.web import Web
 
 try:
@@ -132,11 +133,13 @@ def visiting(
         allowed: Parts of messages that the browser may write, such as of a server that is away.
         context: More of Playwright's options of a context.
     """
-    opened = browser.new_context(
-        viewport={"width": size[0], "height": size[1]}, color_scheme="dark" if dark else "light",
-        timezone_id="UTC", locale="en-GB", **context,
-    )  # fmt: skip
-    try:
+    with ExitStack() as stack:
+        stack.enter_context(unchanged_network())
+        opened = browser.new_context(
+            viewport={"width": size[0], "height": size[1]}, timezone_id="UTC", locale="en-GB",
+            color_scheme="dark" if dark else "light", **context,
+        )  # fmt: skip
+        stack.callback(opened.close)
         opened.set_default_timeout(PATIENCE)
         opened.add_init_script(_WATCH)
         visit = Visit(page=opened.new_page(), web=web)
@@ -146,8 +149,6 @@ def visiting(
         hacked = visit.page.evaluate("window.hacked")
         assert hacked is None, "a script ran that somebody wrote into a text"
         assert visit.wrong == []
-    finally:
-        opened.close()
 
 
 def _watch(visit: Visit, allowed: Sequence[str]) -> None:

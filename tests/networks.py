@@ -12,6 +12,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.quiet_network import changed_network
+
 _HIDE = 'while [ "$1" != -- ]; do mount -t tmpfs none "$1"; shift; done; shift; exec "$@"'
 
 
@@ -38,13 +40,25 @@ class Network:
 @contextmanager
 def network(hosts: int) -> Iterator[Network]:
     """A network of so many hosts, gone at the end."""
-    with ExitStack() as made:
+    with ExitStack() as stack:
+        made = stack.enter_context(_taken_away())
         try:
-            found = _namespaces(hosts, made)
+            with changed_network():
+                found = _namespaces(hosts, made)
         except (OSError, subprocess.CalledProcessError):
-            made.close()
             found = Network(address="127.0.0.1")
         yield found
+
+
+@contextmanager
+def _taken_away() -> Iterator[ExitStack]:
+    """What is registered here is done at the end, while no browser loads anything."""
+    made = ExitStack()
+    try:
+        yield made
+    finally:
+        with changed_network():
+            made.close()
 
 
 def _namespaces(hosts: int, made: ExitStack) -> Network:
@@ -54,6 +68,8 @@ def _namespaces(hosts: int, made: ExitStack) -> Network:
     bridge, net = f"vt{os.getpid()}", f"198.18.{number}"  # RFC 2544: a range for tests
     _ip("link", "add", bridge, "type", "bridge")
     made.callback(_ip, "link", "del", bridge)
+    # Without addresses of its own making, which come seconds later.
+    _ip("link", "set", bridge, "addrgenmode", "none")
     _ip("addr", "add", f"{net}.1/24", "dev", bridge)
     _ip("link", "set", bridge, "up")
     spaces = []
@@ -62,6 +78,7 @@ def _namespaces(hosts: int, made: ExitStack) -> Network:
         _ip("netns", "add", space)
         made.callback(_ip, "netns", "del", space)
         _ip("link", "add", outside, "type", "veth", "peer", "name", inside, "netns", space)
+        _ip("link", "set", outside, "addrgenmode", "none")
         _ip("link", "set", outside, "master", bridge, "up")
         _ip("-n", space, "addr", "add", f"{net}.{host + 2}/24", "dev", inside)
         _ip("-n", space, "link", "set", inside, "up")

@@ -34,6 +34,14 @@ def runs(process: Process) -> bool:
         return False
 
 
+def command_line(process: Process) -> list[str]:
+    """Of a process that may end at any moment; empty where it has."""
+    try:
+        return process.cmdline()
+    except psutil.NoSuchProcess:
+        return []
+
+
 def descendants(process: Process) -> list[Process]:
     """The children, their children and so on."""
     return list(process.children(recursive=True))

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from tests.cluster import Cluster, running_cluster
-from tests.processes import ended_by_id, runs, until
+from tests.processes import command_line, ended_by_id, runs, until
 from vibe_tasks.store import fleet
 from vibe_tasks.tasks.fleet.provisioners.process import LOG
 
@@ -48,7 +48,7 @@ def keeper(cluster: Cluster) -> psutil.Process | None:
         keeper_lock = cluster.module("fleet.provisioners.process").keeper_lock
         text = keeper_lock().read_text(encoding="utf-8")
         found = psutil.Process(int(text))
-        mine = "vibe_tasks.stack.keeper" in " ".join(found.cmdline())
+        mine = "vibe_tasks.stack.keeper" in " ".join(command_line(found))
     except (OSError, ValueError, psutil.Error):
         return None
     return found if mine and runs(found) else None

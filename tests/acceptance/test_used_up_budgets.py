@@ -9,7 +9,7 @@ from pathlib import Path
 from tests import agent_standins
 from tests.acceptance.plan_folder import branch_files, make_plan, outcomes
 from tests.acceptance.vibe_command import Vibe
-from tests.processes import until
+from tests.processes import command_line, until
 
 SPENDING = """
 if not Path(__file__).with_name("calm").exists():
@@ -42,7 +42,7 @@ def test_a_budget_ends_work_under_way_and_a_person_lets_it_go_on(vibe: Vibe, tmp
         for status, failures, error in vibe.rows(jobs):
             assert (status, failures) == ("blocked", 0)
             assert error.startswith("budget of plan work: "), error
-        assert not any("claude" in " ".join(process.cmdline()) for process in vibe.strays())
+        assert not any("claude" in " ".join(command_line(process)) for process in vibe.strays())
         told = vibe.rows("SELECT count(*) FROM events WHERE hook_event_type = 'BUDGET_REACHED'")
         assert told == [(1,)], "once for all that waits"
         heard = "SELECT count(*) FROM events WHERE hook_event_type = 'AgentMessage'"

@@ -18,7 +18,7 @@ from celery.exceptions import TaskRevokedError
 
 from tests.cluster import Cluster, running_cluster, said
 from tests.flower import LOGIN, Flower, addresses
-from tests.processes import descendants, until
+from tests.processes import command_line, descendants, until
 from vibe_tasks.priority import Priority
 from vibe_tasks.stack.children import Child
 from vibe_tasks.store import lanes
@@ -260,7 +260,7 @@ def test_a_killed_flower_costs_what_it_had_seen(stack: Stack, tmp_path: Path) ->
     until(stack.flower.shows(before.id, "SUCCESS"))
     held, gate = stack.hold(1, tmp_path)
     (running,) = (
-        each for each in descendants(psutil.Process(stack.up.pid)) if "flower" in each.cmdline()
+        each for each in descendants(psutil.Process(stack.up.pid)) if "flower" in command_line(each)
     )
     os.kill(running.pid, signal.SIGKILL)
     gate.touch()

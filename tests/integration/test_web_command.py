@@ -21,7 +21,7 @@ from websockets.sync.client import connect
 
 from tests import web_targets
 from tests.homes import own_home
-from tests.processes import until
+from tests.processes import command_line, runs, until
 from vibe_tasks.cli.main import cli
 from vibe_tasks.errors import UnavailableError
 from vibe_tasks.retry import RetryPolicy
@@ -58,8 +58,8 @@ def answers(url: str) -> bool:
 
 def spawned() -> list[psutil.Process]:
     """The server processes that this one has started."""
-    found = psutil.Process().children()
-    return [each for each in found if "spawn_main" in " ".join(each.cmdline())]
+    found = filter(runs, psutil.Process().children())
+    return [each for each in found if "spawn_main" in " ".join(command_line(each))]
 
 
 def while_it_runs(command: Callable[[], Result], home: Path, look: Callable[[str], None]) -> Result:

@@ -19,7 +19,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from vibe_tasks.addresses import socket_path
-from vibe_tasks.errors import SchemaError, SettingsError
+from vibe_tasks.errors import SettingsError
 from vibe_tasks.event_priority import parse_priorities
 from vibe_tasks.failures import bounded
 from vibe_tasks.masking import masked, secrets_of
@@ -28,7 +28,7 @@ from vibe_tasks.redaction import Redaction, checked_patterns
 from vibe_tasks.setting_sources import Sourced, read_settings
 from vibe_tasks.settings import Settings
 from vibe_tasks.store.audit import By
-from vibe_tasks.store.engine import Database, open_database
+from vibe_tasks.store.engine import Database, check_reachable, open_database
 from vibe_tasks.store.retries import Retries
 from vibe_tasks.store.sealing import Sealing, require_keys
 from vibe_tasks.store.telling import Moved, tell_of
@@ -226,12 +226,10 @@ def verified(opened: Database) -> Database:
         SettingsError: Its payloads are sealed with a key that this process does not have.
         UnavailableError: It does not answer.
     """
-    try:
-        require_current(opened)
-    except SchemaError:
-        if not opened.is_sqlite or found_version(opened) is not None:
-            raise
-        create(opened)
+    check_reachable(opened)
+    if opened.is_sqlite and found_version(opened) is None:
+        create(opened)  # or find it created: several processes may come at once
+    require_current(opened)
     require_keys(opened)
     if opened.is_sqlite:
         tell: list[Callable[[Sequence[Moved]], None]] = []

@@ -38,7 +38,7 @@ def test_all_promised_commands_are_there() -> None:
         "lanes list, lanes pause, lanes resume, lanes limit, cache stats, cache clear, "
         "scale history, scale check, workers list, workers drain, events handlers, "
         "events forget, events rules, events tail, jobs log, "
-        "db vacuum, db backup, db restore, db restored, "
+        "db vacuum, db backup, db restore, db restored, db copy, "
         "audit list, db reseal, "
         "db upgrade, db downgrade, db check, db archive, db export, config, doctor, "
         "health worker, health beat, health dispatcher, health ledger, health broker"

@@ -28,8 +28,8 @@ SHORTEST = 4
 _NO_PASSWORDS = frozenset({"", "x-oauth-basic"})
 """Passwords that say that the user is a token."""
 
-_NOT_THEMSELVES = ("none", "file:")
-"""Beginnings of what a secret setting may say that is none."""
+_NO_KEY = re.compile(r"none\Z|file:")
+"""What `payload_keys` may say that is no key."""
 
 _PASSWORD = re.compile(r"^([^:/?#@]*:)[^@]*@")
 """The user and password of other addresses. SQLAlchemy's may have any character but an @."""
@@ -97,7 +97,7 @@ def secrets_of(settings: Mapping[str, Any]) -> tuple[str, ...]:
     for name, value in settings.items():
         texts = [value] if isinstance(value, str) else value if isinstance(value, tuple) else []
         for text in filter(None, texts):
-            if name in SECRETS and not text.startswith(_NOT_THEMSELVES):
+            if name in SECRETS and not (name == "payload_keys" and _NO_KEY.match(text)):
                 # A token may come with its role and name.
                 found |= {text, text.split(":", 2)[-1]}
             elif name in ADDRESSES:

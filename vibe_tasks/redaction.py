@@ -19,12 +19,16 @@ from typing import Any
 
 from vibe_tasks.masking import MASK, without
 
-HINTS = (
-    "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "sk-", "sk_live_", "rk_live_",
-    "xox", "AKIA", "ASIA", "AIza", "eyJ", "npm_", "pypi-", "hf_", "earer", "EARER", "uthorization",
-    "UTHORIZATION", "aws_secret", "AWS_SECRET", "-----BEGIN",
-)  # fmt: skip
-"""Words without which no shape is there, in a text as in one that JSON has quoted."""
+HINTS = ("eyJ", "earer", "EARER", "uthorization", "UTHORIZATION")
+"""Words without which, and without `_MARKS`, no shape is there, in a text as in one that JSON has
+quoted."""
+
+# Each begins with a letter of its own, which is sought fast: every event that comes is looked at.
+_MARKS = (
+    r"_(?:(?<=gh[pousr]_)|(?<=_pat_)|(?<=k_live_)|(?<=npm_)|(?<=hf_)|(?<=aws_)|(?<=AWS_))",
+    r"-(?:(?<=sk-)|(?<=glpat-)|(?<=pypi-)|(?<=xox[abeoprs]-)|(?<=-----)BEGIN)",
+    r"A(?:KIA|SIA|Iza)",
+)
 
 _SHAPES = r"""
     \b(?:
@@ -53,10 +57,19 @@ _HEADERS = r"""
     """
 
 
+_NAMED = ("authorization", "aws_secret_access_key")
+"""Fields whose value is a secret as `_HEADERS` knows them by these words before it."""
+
+
 @cache
 def _shapes() -> tuple[re.Pattern[str], re.Pattern[str]]:
     """Tokens, and what names a secret; made when they are needed, as every command would wait."""
     return re.compile(_SHAPES, re.VERBOSE), re.compile(_HEADERS, re.VERBOSE | re.IGNORECASE)
+
+
+@cache
+def _marks() -> tuple[re.Pattern[str], ...]:
+    return tuple(re.compile(each) for each in _MARKS)
 
 
 _PASSWORD = re.compile(
@@ -168,7 +181,9 @@ class Redaction:
         """Whether there may be something in this text, which JSON may have quoted; cheap."""
         if self._patterns or ("://" in text and "@" in text):
             return True
-        return any(hint in text for hint in self._hints)
+        if any(hint in text for hint in self._hints):
+            return True
+        return any(mark.search(text) for mark in _marks())
 
     def text(self, text: str) -> str:
         """The text without what is secret in it."""
@@ -192,10 +207,16 @@ class Redaction:
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, Mapping):
-            return {name: self.value(each) for name, each in value.items()}
+            return {name: self._field(name, each) for name, each in value.items()}
         if isinstance(value, list | tuple):
             return [self.value(each) for each in value]
         return value
+
+    def _field(self, name: object, value: Any) -> Any:
+        """The value of a field, whose name may say that it is a secret."""
+        if isinstance(value, str) and str(name).lower().endswith(_NAMED):
+            return self.text(f"{name}: {value}").removeprefix(f"{name}: ")
+        return self.value(value)
 
 
 class Lines:

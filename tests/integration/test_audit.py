@@ -175,6 +175,7 @@ def test_entries_are_found_cut_and_cleaned(database: Database) -> None:
         control.cancel_job(ledger, "quiet", "by a program")
         bob = By(actor="bob@build", source="cli", origin="build")
         odd = {"many": range(200), "list": list(range(200)), "odd": float("inf"), "none": None}
+        odd["cut"] = "x" * (audit.LONGEST // 2 - 24) + "hunter2!" + "x" * 5000
         audit.note_apart(ledger, bob, "db.vacuum", None, odd)
         audit.note_apart(ledger, None, "db.vacuum")
     finally:
@@ -182,6 +183,7 @@ def test_entries_are_found_cut_and_cleaned(database: Database) -> None:
     newest, second, first = entries(database)
     assert (newest["details"]["odd"], newest["details"]["none"]) == ("inf", None)
     assert newest["details"]["list"][-1] == "… of 200"
+    assert "hunt" not in newest["details"]["cut"]
     assert second["details"] == {"was": "pending", "reason": "no need"}
     assert MASK in first["details"]["reason"]
     assert "hunter2" not in str(first)

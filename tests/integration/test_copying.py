@@ -7,9 +7,11 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from tests.copies import (
@@ -26,11 +28,14 @@ from tests.copies import (
 from tests.documents import ROOT
 from tests.ledgers import new_job, submit
 from tests.migration.test_schema import description
-from tests.processes import unmeasured
+from tests.processes import unmeasured, until
 from vibe_tasks.errors import InputError, MovedError, SchemaError
 from vibe_tasks.store import upgrade, version
-from vibe_tasks.store.copying import change_log, fence, switch
+from vibe_tasks.store.checkup import lock_waits
+from vibe_tasks.store.copying import change_log, facts, fence, switch
 from vibe_tasks.store.copying.comparison import Compared, compare
+from vibe_tasks.store.copying.rows import READY
+from vibe_tasks.store.copying.target import Target
 from vibe_tasks.store.engine import Database, open_database
 from vibe_tasks.store.in_use import Patience
 from vibe_tasks.store.operation_tables import COPY_LOG
@@ -201,6 +206,40 @@ def test_a_stopped_switch_goes_on_or_is_taken_back(pair: tuple[Database, Databas
         switch.undo(source, copy, PATIENCE)
 
 
+def test_a_release_that_is_under_way_is_waited_for(sqlite_url: str, postgres_url: str) -> None:
+    """Whoever takes the switch back, goes on with it, or wonders how it ended, hears that the copy
+    was released: none of them opens the old ledger, or copies over the new one.
+    """
+    source, copy = open_database(sqlite_url), open_database(postgres_url)
+    version.create(source)
+    submit(source, new_job())
+    copier = copied(source, copy)
+    fence.put_up(source, copier.address, PATIENCE, by=copier.name)
+    other = Target(copy, holder="another")
+    with ThreadPoolExecutor() as pool:
+        with copy.begin() as connection, copy.read() as looks:
+            connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
+            copier.target._check(connection)
+            copy_id = facts.own_facts(connection)[facts.COPY_ID]
+            facts.drop_copy_facts(connection)
+            facts.keep(connection, READY, copy_id)
+            undone = pool.submit(switch.undo, source, copy, PATIENCE)
+            taken = pool.submit(other.take, copy_id, "origin")
+            heard = pool.submit(switch._was_released, copier)
+            until(lambda: lock_waits(looks, 0.0).sessions == 3)
+        for late in (undone, taken):
+            with pytest.raises(MovedError):
+                late.result(60)
+        assert heard.result(60)
+    assert switch.closed_for(source)
+    assert switch.is_over(source, copy, PATIENCE)
+    version.require_current(copy)
+    with copy.read() as connection:
+        assert set(facts.own_facts(connection)) == {READY}
+    source.close()
+    copy.close()
+
+
 def test_an_undone_copy_leaves_nothing_behind(pair: tuple[Database, Database]) -> None:
     """The source is as it was, and the copy can neither be written to nor worked on."""
     source, copy = pair
@@ -232,7 +271,15 @@ def test_what_cannot_be_two_sides_of_a_copy_is_refused(
     submit(third, new_job())
     with pytest.raises(InputError, match="is not empty"):
         copier_of(source, third)
-    copied(source, copy)
+    copier = copied(source, copy)
+    itself = Target(open_database(source.url), holder="me")
+    with pytest.raises(InputError, match="is the ledger itself"):
+        itself.take(copier.name, "under another name")
+    itself.database.close()
+    with pytest.raises(InputError, match="not empty any more"):
+        Target(copy, holder="me").take("another copy", "elsewhere")
+    submit(source, new_job(id="counted"))
+    assert history_count(source, "counted") == 1
     with pytest.raises(InputError, match="--undo ends that copy"):
         copier_of(source, open_database(f"sqlite:///{tmp_path / 'fourth.db'}"))
     third.close()

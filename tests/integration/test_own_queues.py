@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -103,7 +104,12 @@ def test_no_job_waits_for_a_full_worker_while_another_is_idle(crew: Crew, tmp_pa
 
 def test_a_job_that_waits_for_a_worker_is_found_in_the_broker(crew: Crew, tmp_path: Path) -> None:
     """By its message, with how many come before it; in no queue once it was taken."""
-    ask = crew.cluster.module("whereabouts").ask_broker(crew.cluster.ledger)
+    ask_broker = crew.cluster.module("whereabouts").ask_broker
+
+    def ask(row: dict[str, Any]) -> Any:
+        with crew.cluster.ledger.read() as connection:
+            return ask_broker(connection, row)
+
     with full(crew, crew.first, tmp_path), full(crew, crew.second, tmp_path):
         results = [crew.cluster.jobs.echo.delay(number) for number in range(3)]
         waiting = [crew.cluster.row(each.id) for each in results]

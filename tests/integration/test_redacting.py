@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from tests.homes import own_home
 from tests.ledgers import claim, middle, new_job, row, submit
 from tests.plan_jobs import job_of, prepared
 from tests.repositories import new_commit
@@ -26,6 +28,7 @@ from vibe_tasks.store.event_rules import of_settings
 from vibe_tasks.store.history import history_of
 from vibe_tasks.tasks.observation import logs
 from vibe_tasks.tasks.observation.recorder import Recorder, Writer
+from vibe_tasks.tasks.request import LedgerRequest
 
 TOKEN = "ghp_" + "a1B2" * 9
 MINE = "correct-horse"
@@ -111,6 +114,28 @@ def test_results_of_plans_but_not_of_functions(ledger: Database, tmp_path: Path)
         assert plans.find_task(connection, plan, "a")["error"] == LEFT
 
 
+def test_what_watchers_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Celery's events, which Flower shows: errors and tracebacks without secrets."""
+    told: list[dict[str, Any]] = []
+    watcher = SimpleNamespace(
+        enabled=True, send=lambda kind, **fields: told.append({"kind": kind, **fields})
+    )
+    request = LedgerRequest.__new__(LedgerRequest)
+    request._eventer, request._task = watcher, SimpleNamespace(send_events=True)
+    request.id = "a"
+    monkeypatch.setenv("VIBE_API_TOKEN", MINE)
+    monkeypatch.setenv("VIBE_REDACT", r"ACME-\d+")
+    with own_home(tmp_path, monkeypatch):
+        request.send_event("task-failed", exception=f"E({SAID})", traceback=None)
+        request.send_event("task-started")
+        watcher.enabled = False
+        request.send_event("task-failed", exception=SAID)
+    assert told == [
+        {"kind": "task-failed", "uuid": "a", "exception": f"E({LEFT})", "traceback": None},
+        {"kind": "task-started", "uuid": "a"},
+    ]
+
+
 def test_what_jobs_say_and_log_lines(ledger: Database) -> None:
     """Line by line, a private key of many lines too, and half a secret at a cut is none."""
     writer = Writer(
@@ -131,6 +156,7 @@ def test_what_jobs_say_and_log_lines(ledger: Database) -> None:
     formatter = logs.formatter(Settings(redact=r"ACME-\d+", api_token=MINE))
     record = logging.LogRecord("x", logging.INFO, "", 0, SAID, None, None)
     record.more = {"text": [SAID]}
+    record.error = ValueError(SAID)
     line = formatter.format(record)
     assert TOKEN not in line
     assert MINE not in line

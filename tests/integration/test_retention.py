@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from vibe_tasks.store.batches import first_since
 from vibe_tasks.store.engine import Database
 from vibe_tasks.store.history import count_history, old_archive
 from vibe_tasks.store.job_archive import count_jobs
+from vibe_tasks.store.retention import SELDOM
 from vibe_tasks.store.scale_decisions import Entry
 from vibe_tasks.store.schema import job_history
 from vibe_tasks.tasks import resources, upkeep
@@ -160,6 +161,33 @@ def test_a_chord_that_failed_goes_with_its_jobs(database: Database) -> None:
     kept = Keeping(history_days=None)
     assert tidied(database, kept) == {("chords", "deleted"): 1, ("jobs", "archived"): 2}
     assert left(database) == {"dead", "n", "waits-body", "newest"}
+    with database.begin() as connection:
+        jobs.revive_job(connection, "dead")
+    assert tidied(database, kept) == {}
+    claim(database, "dead")
+    assert tidied(database, kept) == {}
+
+
+def test_a_whole_table_is_looked_through_once_an_hour(database: Database) -> None:
+    """By who looks each minute, once it came to its end; by hand it is done at any time."""
+    few = Keeping(history_days=None, history_keep=300, jobs_days=None, usage_days=1)
+
+    def minute(seconds: float | None = None) -> archiving.Tidied:
+        return archiving.tidy(
+            database, few, monotonic=ticking(3.0), pause=lambda _: None, seconds=seconds,
+            seldom=SELDOM,
+        )  # fmt: skip
+
+    submit(database, *(new_job() for _ in range(700)))
+    assert minute(5.0).archived == {"job_history": 200}
+    assert minute().archived == {"job_history": 200}
+    submit(database, *(new_job() for _ in range(50)))
+    assert minute().archived == {}
+    assert tidied(database, few) == {("job_history", "archived"): 50}
+    submit(database, *(new_job() for _ in range(50)))
+    with database.begin() as connection:
+        connection.execute(text("UPDATE upkeep SET looked_at = looked_at - 3600"))
+    assert minute().archived == {"job_history": 50}
 
 
 def home_with(tmp_path: Path, *names: str) -> Path:
@@ -187,10 +215,28 @@ def test_files_of_attempts_go_with_their_age(database: Database, tmp_path: Path)
         jobs.fail_job(connection, "dead", 1, "boom", uniform=middle)
     assert archiving.remove_old_attempts(database, home, 0) == 0
     assert archiving.remove_old_attempts(database, tmp_path / "nowhere", 30) == 0
-    assert archiving.remove_old_attempts(database, home, 30) == 2
+    assert archiving.remove_old_attempts(database, home, 30, most=0) == 0
+    assert archiving.remove_old_attempts(database, home, 30, most=1) == 2
     assert {each.name for each in (home / "attempts").iterdir()} == {
         "waits", "dead", "young", "note.txt",
     }  # fmt: skip
+
+
+def test_a_file_that_goes_away_meanwhile_is_no_harm(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A job that runs deletes files of its own: its folder is left for the next time."""
+    home = home_with(tmp_path, "runs", "gone")
+    iterdir = Path.iterdir
+
+    def gone(place: Path) -> Iterator[Path]:
+        if place.parent.name == "runs":
+            yield place / "deleted"
+        yield from iterdir(place)
+
+    monkeypatch.setattr(Path, "iterdir", gone)
+    assert archiving.remove_old_attempts(database, home, 30) == 1
+    assert (home / "attempts" / "runs").exists()
 
 
 def ticking(step: float) -> Callable[[], float]:

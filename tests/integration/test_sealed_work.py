@@ -23,7 +23,7 @@ from vibe_tasks.priority import Priority
 from vibe_tasks.store.engine import open_database
 from vibe_tasks.store.job_rows import find_job
 from vibe_tasks.store.sealing import is_sealed
-from vibe_tasks.tasks import resources, sealed_messages
+from vibe_tasks.tasks import publisher, resources, sealed_messages, work
 
 HUSH = "hush-hush-payload"
 OLD, NEW = (urlsafe_b64encode(bytes([each]) * 32).decode() for each in (1, 2))
@@ -161,8 +161,8 @@ def test_wrong_keys_are_refused(
 def test_a_message_that_cannot_be_opened_is_empty(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its job is not claimed by that worker, so nothing in it is missed; and only what carries
-    something is sealed at all.
+    """Its job is not claimed by that worker, though its arguments may be plain: what is to follow
+    it would be lost. Only what carries something is sealed at all.
     """
     alone = Publication(
         id="a", name="b", queue="code", shown="x=1", priority=Priority.NORMAL, time_limit=None,
@@ -186,3 +186,13 @@ def test_a_message_that_cannot_be_opened_is_empty(
     monkeypatch.setenv("VIBE_PAYLOAD_KEYS", NEW)
     with own_home(tmp_path, monkeypatch):
         assert sealed_messages._loads(message) == sealed_messages.EMPTY
+        submit(resources.ledger(), new_job(id="a"))
+        work.dev.push_request(
+            {"id": "a", "hostname": "w", publisher.OURS: 1.0, **sealed_messages._loads(message)[2]}
+        )
+        try:
+            assert work.dev._claim((), {}) is None
+        finally:
+            work.dev.pop_request()
+        with resources.ledger().read() as connection:
+            assert find_job(connection, "a")["attempt"] == 0

@@ -20,9 +20,12 @@ from vibe_tasks.cli.main import cli
 from vibe_tasks.errors import SettingsError
 from vibe_tasks.flow import attempts
 from vibe_tasks.flow.progress import publication_of
+from vibe_tasks.masking import MASK
 from vibe_tasks.tasks import resources
 from vibe_tasks.tasks.observation import attended, in_hand, traces
 from vibe_tasks.trace import parse_trace, trace_id_of
+
+KEY = "ghp_" + "a1B2" * 9
 
 
 @pytest.fixture
@@ -50,7 +53,7 @@ def _send_to(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_call_and_its_run(seen: Collector) -> None:
     """The run hangs from the submission; what the job submits in turn hangs from the run; an error
-    is recorded there.
+    is recorded there, without secrets.
     """
     with traces.submitting("shop.sell"):
         job = new_job(id="a", name="shop.sell", trace=traces.parent())
@@ -61,8 +64,8 @@ def test_a_call_and_its_run(seen: Collector) -> None:
         with traces.submitting("shop.bill"):
             assert trace_id_of(traces.parent()) == trace_id_of(job.trace)
         with pytest.raises(KeyError), traces.span("part", {"vibe.n": 1}):
-            raise KeyError("lost")
-        attended.before_end("failed", ValueError("no paper"))
+            raise KeyError("lost", KEY)
+        attended.before_end("failed", ValueError(f"no paper {KEY}"))
     traces.finish()
     sell, bill = seen.named("submit", name="shop.sell") + seen.named("submit", name="shop.bill")
     (sent,), (run,), (part,) = (seen.named(each) for each in ("dispatch", "run/shop.sell", "part"))
@@ -70,9 +73,10 @@ def test_a_call_and_its_run(seen: Collector) -> None:
     assert [each.parent for each in (sell, sent, run, bill, part)] == [
         "", sell.id, sell.id, run.id, run.id,
     ]  # fmt: skip
-    assert (run.status, run.errors) == (2, ("no paper",))
+    assert (run.status, run.errors) == (2, (f"no paper {MASK}",))
+    assert run.message == f"ValueError: no paper {MASK}"
     assert run.attributes["vibe.status"] == "failed"
-    assert (part.status, part.errors) == (2, ("'lost'",))
+    assert (part.status, part.errors) == (2, (f"('lost', '{MASK}')",))
     assert sell.service == "vibe_tasks"
 
 

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
+
+import pytest
+from sqlalchemy import update
 
 from tests.ledgers import backdate, claim, middle, new_job, row, submit
 from tests.plan_jobs import job_of, prepared
+from vibe_tasks.flow import control
 from vibe_tasks.flow.submission import submit_plan
 from vibe_tasks.flow.views.reason import reason_of
-from vibe_tasks.store import breakers, checkup, chords, held, jobs, lanes, vacuum
-from vibe_tasks.store.engine import Database
+from vibe_tasks.store import breakers, checkup, chords, held, jobs, lanes, vacuum, version
+from vibe_tasks.store.audit import By
+from vibe_tasks.store.engine import Database, open_database
 from vibe_tasks.store.near_jobs import near_ids
+from vibe_tasks.store.schema import plans
+from vibe_tasks.tasks import doctor
+from vibe_tasks.tasks.checkup import work
 
 
 def test_what_it_asks_the_ledger_is_answered_by_both(database: Database) -> None:
@@ -65,3 +74,52 @@ def test_the_reasons_are_found_in_both(database: Database, tmp_path: Path) -> No
         needing: "needs",
     }  # fmt: skip
     assert {"gone", "free"} <= set(near)
+
+
+def test_who_cancelled_it_is_who_did_it_this_time(database: Database, tmp_path: Path) -> None:
+    """Not who did it before it was retried, nor who did it to a job whose id only begins so; with
+    its plan: who cancelled that.
+    """
+    ann = By(actor="ann", source="cli", origin="h")
+
+    def told(job_id: str) -> str:
+        with database.read() as connection:
+            return reason_of(connection, row(database, job_id), lease=60.0, when=str).text
+
+    submit(database, new_job(id="job-1"), new_job(id="job-10"))
+    control.cancel_job(database, "job-1", "no need", by=ann)
+    assert " by ann: no need" in told("job-1")
+    control.retry_job(database, "job-1", by=ann)
+    control.cancel_job(database, "job-1", "too late")
+    control.cancel_job(database, "job-10", "no need", by=ann)
+    assert "ann" not in told("job-1")
+    plan = submit_plan(database, prepared(tmp_path)).plan_id
+    control.cancel_plan(database, plan, "wrong plan", by=ann)
+    assert " by ann: wrong plan" in told(job_of(database, "a", "dev"))
+
+
+@pytest.mark.postgres
+def test_a_table_that_somebody_holds_does_not_hold_the_doctor(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What cannot be asked is told; the connection is as it was for whoever has it next."""
+    ledger = open_database(postgres_url)
+    version.create(ledger)
+    monkeypatch.setattr(checkup, "PATIENCE", 0.2)
+    with ledger.begin() as holder:
+        holder.exec_driver_sql("LOCK TABLE jobs")
+        found = [*doctor._of_ledger(lambda: nullcontext(ledger), None, reached=False)]
+    assert ["statement timeout" in each.text for each in found if not each.ok] == [True]
+    with ledger.read() as connection:
+        assert connection.exec_driver_sql("SHOW statement_timeout").scalar() == "0"
+    ledger.close()
+
+
+def test_a_plan_of_another_version_is_passed_over(database: Database, tmp_path: Path) -> None:
+    """Whoever wrote it knows other fields."""
+    agents = {"sh": {"type": "command", "argv": ["no-such-agent"]}}
+    submit_plan(database, prepared(tmp_path, agents=agents))
+    with database.begin() as connection:
+        assert [name for name, _ in work.look(connection).agents] == ["todo"]
+        connection.execute(update(plans).values(spec={"newer": 1}))
+        assert work.look(connection).agents == []

@@ -33,6 +33,7 @@ from tests.web import Web, running_web, served
 from vibe_tasks import errors
 from vibe_tasks.settings import Settings
 from vibe_tasks.store.engine import Database, open_database
+from vibe_tasks.store.version import SCHEMA_VERSION
 from vibe_tasks.web import static_files
 from vibe_tasks.web.answers import SAFE_HEADERS
 from vibe_tasks.web.health import Remembered, broker_state, ledger_state
@@ -106,7 +107,7 @@ def test_ready_is_who_reaches_the_right_ledger(web: Web) -> None:
         assert web.client.get("/healthz").status_code == 200
     finally:
         with web.ledger.begin() as connection:
-            connection.execute(change, {"version": "0005"})
+            connection.execute(change, {"version": f"{SCHEMA_VERSION:04d}"})
     until(lambda: web.client.get("/readyz").status_code == 200, seconds=60)
 
 

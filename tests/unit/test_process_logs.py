@@ -144,6 +144,8 @@ def test_secrets_that_are_none() -> None:
         "fleet_webhook": "https://h/hook", "log_level": "INFO", "web_port": 1, "api_token": "",
     }  # fmt: skip
     assert secrets_of(settings) == ("https://h/hook",)
+    given = {"payload_keys": ("none", "file:/run/key", "nonesuch"), "api_token": "none-of-yours"}
+    assert secrets_of(given) == ("none-of-yours", "nonesuch")
 
 
 def test_setting_up_again_replaces_what_was_there(root: logging.Logger, tmp_path: Path) -> None:

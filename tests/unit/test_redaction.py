@@ -41,6 +41,7 @@ def test_tokens_of_known_shapes_go(token: str) -> None:
     value = {"said": [f"TOKEN={token}", 7, None], "deep": {"a": (token,)}}
     assert plain.value(value) == {"said": [f"TOKEN={MASK}", 7, None], "deep": {"a": [MASK]}}
     assert plain.hinted(json.dumps(value))
+    assert plain.hinted(token)
 
 
 @pytest.mark.parametrize(
@@ -72,6 +73,17 @@ def test_headers_keys_and_addresses(text: str, left: str) -> None:
 def test_what_is_no_secret_stays(text: str) -> None:
     """Words that only look like the beginning of one."""
     assert Redaction().text(text) == text
+
+
+def test_fields_whose_name_says_it() -> None:
+    """A JSON value has the word and the secret apart."""
+    value = {"headers": {"Proxy-Authorization": "Basic dXNlcjpwYXNz", "Accept": "Basic words"},
+             "AWS_SECRET_ACCESS_KEY": "a1B/" * 10, "authorization": "basic"}  # fmt: skip
+    assert Redaction().value(value) == {
+        "headers": {"Proxy-Authorization": f"Basic {MASK}", "Accept": "Basic words"},
+        "AWS_SECRET_ACCESS_KEY": MASK, "authorization": "basic",
+    }  # fmt: skip
+    assert Redaction().hinted(json.dumps(value))
 
 
 def test_known_secrets_and_patterns() -> None:
@@ -149,7 +161,7 @@ def test_no_token_survives(before: str, token: str, after: str) -> None:
 @pytest.mark.parametrize(
     "piece",
     ["sk-", "eyJ" + "a" * 50 + ".", "bearer ", "-----BEGIN PRIVATE KEY", "a://a:", "aws_secret",
-     "ghp_aaaa", "authorization: ", "a.b+", "xoxb-", "eyJaaaaaaaaaa.eyJ"],
+     "ghp_aaaa", "authorization: ", "a.b+", "xoxb-", "eyJaaaaaaaaaa.eyJ", "_", "-"],
 )  # fmt: skip
 def test_hostile_texts_take_no_time(piece: str) -> None:
     """Half a million characters of what almost is a secret: minutes, were a search quadratic."""

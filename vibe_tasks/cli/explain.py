@@ -32,7 +32,7 @@ def explain(job_id: str, as_json: bool) -> None:
         row = meant(connection, job_id)
         told = explained(
             connection, row, settings=resources.settings(), when=moment, program=program(),
-            ask=ask_broker(ledger),
+            ask=ask_broker,
         )  # fmt: skip
     if as_json:
         print_json(told)

@@ -6,6 +6,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from vibe_tasks.store.batches import Step
 from vibe_tasks.store.engine import Database, server_time
 from vibe_tasks.store.history import SECONDS_PER_DAY, count_history
 from vibe_tasks.store.job_rows import results_of
-from vibe_tasks.store.retention import tidying
+from vibe_tasks.store.retention import SELDOM, tidying
 
 FOLDERS = 200
 """Folders of attempts that are looked at together."""
@@ -39,7 +40,7 @@ class Tidied:
 
 def tidy(
     ledger: Database, keeping: Keeping, *, monotonic: Callable[[], float],
-    pause: Callable[[float], None], seconds: float | None = None,
+    pause: Callable[[float], None], seconds: float | None = None, seldom: float = 0.0,
 ) -> Tidied:  # fmt: skip
     """Archive and delete what the ledger does not keep, and leave others most of the time.
 
@@ -49,10 +50,11 @@ def tidy(
         monotonic: Seconds that only ever grow.
         pause: Waits so many seconds.
         seconds: After which to stop; None: when all is done.
+        seldom: As that of `tidying`.
     """
     began = monotonic()
     archived, deleted = Counter[str](), Counter[str]()
-    for step in tidying(ledger, keeping, monotonic=monotonic):
+    for step in tidying(ledger, keeping, monotonic=monotonic, seldom=seldom):
         (archived if step.verb == "archived" else deleted)[step.table] += step.rows
         if seconds is not None and monotonic() - began >= seconds:
             return Tidied(archived=dict(archived), deleted=dict(deleted), more=True)
@@ -102,7 +104,9 @@ class Turns:
     def take(self, most: int) -> bool:
         """Do at most so many steps; whether there are more in this pass."""
         if self._steps is None:
-            self._steps = tidying(self._ledger, self._keeping, monotonic=self._monotonic)
+            self._steps = tidying(
+                self._ledger, self._keeping, monotonic=self._monotonic, seldom=SELDOM
+            )
         # What breaks here begins anew the next time: a generator that raised is over.
         steps, self._steps = self._steps, None
         for _ in range(most):
@@ -114,7 +118,9 @@ class Turns:
         return True
 
 
-def remove_old_attempts(ledger: Database, home: Path, days: float) -> int:
+def remove_old_attempts(
+    ledger: Database, home: Path, days: float, *, most: int | None = None
+) -> int:
     """Delete the folders with attempts' files of jobs of which nothing was written for so long; how
     many. What has not ended keeps its own, and so does a dead letter.
 
@@ -122,15 +128,16 @@ def remove_old_attempts(ledger: Database, home: Path, days: float) -> int:
         ledger: The ledger.
         home: This host's.
         days: Age; 0: nothing is deleted.
+        most: Folders after which to stop, or a few more; None: when all is done.
     """
     place = home / "attempts"
     if not days or not place.is_dir():
         return 0
     before = server_time(ledger) - days * SECONDS_PER_DAY
-    old = [each for each in place.iterdir() if _written(each) < before]
+    old = (each for each in place.iterdir() if _written(each) < before)
     gone = 0
-    for start in range(0, len(old), FOLDERS):
-        some = {each.name: each for each in old[start : start + FOLDERS]}
+    while (most is None or gone < most) and (found := list(islice(old, FOLDERS))):
+        some = {each.name: each for each in found}
         with ledger.read() as connection:
             known = results_of(connection, some)
             dead = job_archive.dead_among(connection, list(some))
@@ -142,9 +149,14 @@ def remove_old_attempts(ledger: Database, home: Path, days: float) -> int:
 
 
 def _written(folder: Path) -> float:
-    """When something in this job's folder was written last; never for what is no folder."""
+    """When something in this job's folder was written last; in future for what is no folder, and
+    where something goes away while we look.
+    """
     if folder.is_symlink() or not folder.is_dir():
         return float("inf")
-    places = [folder, *folder.iterdir()]
-    files = [file for place in places if place.is_dir() for file in place.iterdir()]
-    return max(each.lstat().st_mtime for each in (*places, *files))
+    try:
+        places = [folder, *folder.iterdir()]
+        files = [file for place in places if place.is_dir() for file in place.iterdir()]
+        return max(each.lstat().st_mtime for each in (*places, *files))
+    except OSError:
+        return float("inf")

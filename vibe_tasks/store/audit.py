@@ -68,11 +68,13 @@ def note(
     """
     if by is None:
         return
+    # Cut last: half a secret would not be known for one; then what became a text on the way.
+    clean = redacted(connection, _short(redacted(connection, dict(details or {}))))
     connection.execute(
         insert(audit).values(
             at=now(), actor=by.actor, role=by.role, source=by.source, origin=by.origin,
             action=action, target=target,
-            details=None if not details else redacted(connection, _short(dict(details))),
+            details=clean or None,
         )
     )  # fmt: skip
 

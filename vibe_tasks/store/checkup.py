@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, func, select, text
 
-from vibe_tasks.store.engine import now
+from vibe_tasks.store.engine import Database, now, run_plain
 from vibe_tasks.store.history import SECONDS_PER_DAY
 from vibe_tasks.store.key_lines import KEY, LANE, WORKER, waits
 from vibe_tasks.store.schema import READY, job_history, jobs, lanes, plans
 
 _J, _H, _P, _L = jobs.c, job_history.c, plans.c, lanes.c
+
+PATIENCE = 10.0
+"""Seconds for the answer to one question."""
 
 MANY = 10_001
 """Rows at which counting ends."""
@@ -51,6 +55,23 @@ class Waits:
     sessions: int = 0
     longest: float = 0.0
     holder: str | None = None
+
+
+@contextmanager
+def asking(ledger: Database) -> Iterator[Connection]:
+    """A connection for these questions. None is waited for beyond `PATIENCE`: whoever holds a table
+    for long would hold the doctor, who is to tell of that.
+    """
+    with ledger.read() as connection:
+        if ledger.is_sqlite:  # where readers wait for nobody
+            yield connection
+            return
+        run_plain(connection, f"SET statement_timeout = {PATIENCE * 1000:.0f}")
+        try:
+            yield connection
+        finally:
+            if not connection.invalidated:
+                run_plain(connection, "RESET statement_timeout")
 
 
 def unsent(connection: Connection) -> int:

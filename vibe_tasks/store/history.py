@@ -19,14 +19,13 @@ SECONDS_PER_DAY = 86_400.0
 
 def history_of(database: Database, job_id: str) -> tuple[dict[str, Any], ...]:
     """Every transition of a job, oldest first, archived ones included."""
-    found: list[dict[str, Any]] = []
+    found: dict[int, dict[str, Any]] = {}
     with database.read() as connection:
-        for table in (job_history_archive, job_history):
-            rows = connection.execute(
-                select(table).where(table.c.job_id == job_id).order_by(table.c.id)
-            )
-            found.extend(dict(row) for row in rows.mappings())
-    return tuple(found)
+        # The archive afterwards: what goes there meanwhile is found in both, and not in neither.
+        for table in (job_history, job_history_archive):
+            rows = connection.execute(select(table).where(table.c.job_id == job_id))
+            found.update((row["id"], dict(row)) for row in rows.mappings())
+    return tuple(found[each] for each in sorted(found))
 
 
 def archive_old_history(

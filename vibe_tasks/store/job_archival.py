@@ -19,6 +19,7 @@ from sqlalchemy import (
     delete,
     exists,
     func,
+    literal_column,
     or_,
     select,
 )
@@ -36,6 +37,11 @@ from vibe_tasks.store.statement import Statement
 _J, _A, _P, _C = jobs.c, jobs_archive.c, plans.c, chords.c
 _other = jobs.alias("other")
 _BEFORE = bindparam("before", type_=_J.status_updated_at.type)
+# Found once for a statement, by the index of dead letters, which must be the only one that fits:
+# asked for each job, SQLite would go through all jobs of its plan each time.
+_DEAD_PLANS = select(func.coalesce(_other.c.plan_id, literal_column("''"))).where(
+    _other.c.dead_at.is_not(None)
+)
 _SPARE = and_(
     has_status(*sorted(ENDED)),
     _J.dead_at.is_(None),
@@ -44,10 +50,7 @@ _SPARE = and_(
     ~exists().where(
         _P.id == _J.plan_id, or_(_P.ended_at.is_(None), _P.ended_at >= _BEFORE)
     ),
-    ~exists().where(
-        _other.c.plan_id == _J.plan_id, _other.c.plan_id.is_not(None),
-        _other.c.dead_at.is_not(None),
-    ),
+    or_(_J.plan_id.is_(None), _J.plan_id.not_in(_DEAD_PLANS)),
 )  # fmt: skip
 """The condition of a job that nobody needs any more; a plan that runs has not ended."""
 

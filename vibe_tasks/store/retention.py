@@ -12,15 +12,16 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Table, and_, delete, func, or_, select, tuple_
 
-from vibe_tasks.jobs import ENDED
+from vibe_tasks.jobs import ENDED, LIVE
 from vibe_tasks.retention import MOST, Keeping
-from vibe_tasks.store import metric_sums, metric_totals
+from vibe_tasks.store import metric_sums, metric_totals, upkeep
 from vibe_tasks.store.agent_tables import agent_usage, consensus_runs
 from vibe_tasks.store.batches import Step, Walk, first_since, steps, surplus
 from vibe_tasks.store.engine import Database, server_time
 from vibe_tasks.store.history import SECONDS_PER_DAY, long_history, old_archive, old_history
 from vibe_tasks.store.job_archival import many_jobs, old_jobs
 from vibe_tasks.store.job_archive import delete_archived_jobs
+from vibe_tasks.store.job_rows import among, as_parameter
 from vibe_tasks.store.operation_tables import jobs_archive
 from vibe_tasks.store.scaling_tables import scale_decisions
 from vibe_tasks.store.schema import chords, has_status, jobs, plans, tasks
@@ -31,11 +32,17 @@ _U, _R, _D, _T = agent_usage.c, consensus_runs.c, scale_decisions.c, tasks.c
 PLANS = 20
 """Plans that go in one transaction, with their tasks, budgets and votes."""
 
+SELDOM = 3_600.0
+"""Seconds between two looks through a whole table, where no index says what is too old, or rows
+are to be counted, and somebody looks each minute: of millions each look takes seconds."""
+
 Make = Callable[[Connection], Walk]
+_Part = tuple[Make, int, str | None]
+"""A walk, the rows of a batch at most, and a name where it looks through a whole table."""
 
 
 def tidying(
-    database: Database, keeping: Keeping, *, monotonic: Callable[[], float]
+    database: Database, keeping: Keeping, *, monotonic: Callable[[], float], seldom: float = 0.0
 ) -> Iterator[Step]:
     """Do what is to be done, a batch each time that the next step is asked for.
 
@@ -46,50 +53,63 @@ def tidying(
         database: The ledger.
         keeping: What is kept.
         monotonic: Seconds that only ever grow.
+        seldom: Seconds for which a whole table is not looked through again once that was done.
     """
     # One look at the clock: what comes in meanwhile must not keep us here for ever.
     moment = server_time(database)
-    for make, most in _walks(keeping, moment):
-        with database.read() as connection:
-            walk = make(connection)
-        yield from steps(database, walk, monotonic=monotonic, most=most)
+    yield from _all(database, _walks(keeping, moment), monotonic, seldom)
     if keeping.deletes_archive:
         metric_totals.sum_history(database)
-        for make, most in _deletions(keeping, moment):
-            with database.read() as connection:
-                walk = make(connection)
-            yield from steps(database, walk, monotonic=monotonic, most=most)
+        yield from _all(database, _deletions(keeping, moment), monotonic, seldom)
 
 
-def _walks(keeping: Keeping, moment: float) -> Iterator[tuple[Make, int]]:
+def _all(
+    database: Database, parts: Iterator[_Part], monotonic: Callable[[], float], seldom: float
+) -> Iterator[Step]:
+    for make, most, whole in parts:
+        name = f"retention {whole}" if whole and seldom else None
+        with database.read() as connection:
+            if name is not None:
+                age = upkeep.seconds_since(connection, name)
+                if age is not None and age < seldom:
+                    continue
+            walk = make(connection)
+        yield from steps(database, walk, monotonic=monotonic, most=most)
+        if name is not None:  # not before: who stops half way goes on the next time
+            with database.begin() as connection:
+                moment = upkeep.moment(connection)
+                upkeep.keep_look(connection, name, at=moment, patient_until=moment)
+
+
+def _walks(keeping: Keeping, moment: float) -> Iterator[_Part]:
     def since(days: float) -> float:
         return moment - days * SECONDS_PER_DAY
 
     if (days := keeping.history_days) is not None:
-        yield lambda _: old_history(since(days)), MOST
+        yield lambda _: old_history(since(days)), MOST, None
     if (rows := keeping.history_keep) is not None:
-        yield lambda connection: long_history(connection, rows), MOST
+        yield lambda connection: long_history(connection, rows), MOST, "history"
     if (ended := keeping.jobs_days) is not None:
-        yield lambda _: _failed_chords(since(ended)), MOST
-        yield lambda connection: old_jobs(connection, since(ended)), MOST
+        yield lambda _: _failed_chords(since(ended)), MOST, None
+        yield lambda connection: old_jobs(connection, since(ended)), MOST, None
     if (number := keeping.jobs_keep) is not None:
-        yield lambda connection: many_jobs(connection, number), MOST
+        yield lambda connection: many_jobs(connection, number), MOST, "jobs"
     if (used := keeping.usage_days) is not None:
-        yield lambda _: _old_usage(since(used)), MOST
+        yield lambda _: _old_usage(since(used)), MOST, "usage"
     if (decided := keeping.scale_days) is not None:
-        yield lambda connection: _old_decisions(connection, since(decided)), MOST
+        yield lambda connection: _old_decisions(connection, since(decided)), MOST, None
 
 
-def _deletions(keeping: Keeping, moment: float) -> Iterator[tuple[Make, int]]:
+def _deletions(keeping: Keeping, moment: float) -> Iterator[_Part]:
     if (days := keeping.archive_days) is not None:
         before = moment - days * SECONDS_PER_DAY
-        yield lambda connection: old_archive(connection, before=before), MOST
-        yield lambda connection: _archived_jobs(connection, before=before), MOST
+        yield lambda connection: old_archive(connection, before=before), MOST, None
+        yield lambda connection: _archived_jobs(connection, before=before), MOST, None
     if (rows := keeping.archive_keep) is not None:
-        yield lambda connection: old_archive(connection, keep=rows), MOST
-        yield lambda connection: _archived_jobs(connection, keep=rows), MOST
+        yield lambda connection: old_archive(connection, keep=rows), MOST, "archived history"
+        yield lambda connection: _archived_jobs(connection, keep=rows), MOST, "archived jobs"
     if (ended := keeping.jobs_days) is not None:
-        yield lambda _: _forgotten_plans(moment - ended * SECONDS_PER_DAY), PLANS
+        yield lambda _: _forgotten_plans(moment - ended * SECONDS_PER_DAY), PLANS, None
 
 
 def _archived_jobs(
@@ -113,8 +133,8 @@ def _archived_jobs(
 
 
 def _failed_chords(before: float) -> Walk:
-    """Chords whose body ended without them before this moment; not where a member is a dead letter,
-    for once that was retried and has completed, the body starts after all.
+    """Chords whose body ended without them before this moment; not where a member is a dead letter
+    or was retried, for once that has completed, the body starts after all.
     """
     over = and_(
         _J.id == _C.body_id, has_status(*sorted(ENDED)), _J.status_updated_at < before
@@ -127,16 +147,27 @@ def _failed_chords(before: float) -> Walk:
         return connection.execute(wanted).all()
 
     def act(connection: Connection, found: Sequence[Any]) -> int:
-        dead = set(connection.execute(select(_J.id).where(_J.dead_at.is_not(None))).scalars())
         chosen = select(_C.group_id, _C.members).join(jobs, over)
         chosen = chosen.where(_C.group_id.in_([row.group_id for row in found]))
         chosen = chosen.order_by(_C.group_id).with_for_update(of=chords, skip_locked=True)
         gone = [
-            row.group_id for row in connection.execute(chosen) if dead.isdisjoint(row.members)
-        ]  # fmt: skip
+            row.group_id
+            for row in connection.execute(chosen).all()
+            if not _may_complete(connection, row.members)
+        ]
         return connection.execute(delete(chords).where(_C.group_id.in_(gone))).rowcount
 
     return Walk(table=chords.name, verb="deleted", look=look, act=act)
+
+
+def _may_complete(connection: Connection, members: Sequence[str]) -> bool:
+    """Whether one of these jobs lives or is a dead letter."""
+    open_ones = select(_J.seq).where(
+        among(_J.id, "ids", connection.dialect.name),
+        or_(has_status(*LIVE), _J.dead_at.is_not(None)),
+    )
+    given = {"ids": as_parameter(connection, members)}
+    return connection.execute(open_ones.limit(1), given).first() is not None
 
 
 def _old_usage(before: float) -> Walk:

@@ -177,14 +177,18 @@ def problem(connection: Connection) -> str | None:
     """Why this process cannot work with what the ledger has sealed; None: it can."""
     if not inspect(connection).has_table(ledger_facts.name):
         return None
-    name = connection.execute(
-        select(ledger_facts.c.value).where(ledger_facts.c.name == SEALED_WITH)
-    ).scalar()
+    name = _sealed_with(connection)
     sealing = sealing_of(connection)
     if name is None or (sealing is not None and name in sealing.keys.known):
         return None
     why = "is not set" if sealing is None else "has other keys"
     return f"the ledger is sealed with key {name}, and VIBE_PAYLOAD_KEYS {why}"
+
+
+def _sealed_with(connection: Connection) -> str | None:
+    fact = select(ledger_facts.c.value).where(ledger_facts.c.name == SEALED_WITH)
+    found: str | None = connection.execute(fact).scalar()
+    return found
 
 
 def require_keys(database: Database) -> None:
@@ -199,8 +203,8 @@ def require_keys(database: Database) -> None:
         if found is not None:
             raise SettingsError(found)
         sealing = sealing_of(connection)
-        if sealing is None or sealing.keys.first is None:
-            return
+        if sealing is None or sealing.keys.first is None or _sealed_with(connection):
+            return  # a start, and every command is one, need not wait for its turn to write
         kind = sqlite if database.is_sqlite else postgresql
         fact = kind.insert(ledger_facts).values(name=SEALED_WITH, value=sealing.keys.first.name)
         connection.execute(fact.on_conflict_do_nothing())

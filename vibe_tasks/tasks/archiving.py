@@ -19,6 +19,9 @@ FILES_EVERY = 3_600.0
 FIRST = 30.0
 """Seconds before the first one: what a start has to do comes first, and a run may be short."""
 
+MOST_FOLDERS = 200
+"""Of attempts' files that one turn deletes: meanwhile nothing is sent and no lease taken back."""
+
 BATCHES = 3
 """Of one turn, so that what is due is sent in time."""
 
@@ -55,5 +58,9 @@ class ArchivingTurns:
             self._due = self._monotonic()
         elif self._monotonic() >= self._files_due:
             self._files_due = self._monotonic() + FILES_EVERY
-            archiving.remove_old_attempts(self._ledger, self._home, self._days)
+            gone = archiving.remove_old_attempts(
+                self._ledger, self._home, self._days, most=MOST_FOLDERS
+            )
+            if gone >= MOST_FOLDERS:  # the next pass goes on
+                self._files_due = self._due
         return True

@@ -11,7 +11,9 @@ from contextlib import AbstractContextManager
 from vibe_tasks import diagnosis
 from vibe_tasks.errors import InputError, SettingsError
 from vibe_tasks.finding import Finding, fine, wrong
-from vibe_tasks.store.engine import Database
+from vibe_tasks.store import checkup
+from vibe_tasks.store.engine import DATABASE_ERRORS, Database
+from vibe_tasks.store.retries import reason
 from vibe_tasks.tasks import resources
 from vibe_tasks.tasks.broker_probe import Broker
 from vibe_tasks.tasks.broker_socket import stack_answers
@@ -77,13 +79,17 @@ def _of_ledger(look: Look, broker: Broker | None, *, reached: bool) -> Iterator[
         with look() as opened:
             yield from servers.ledger(opened)
             ahead = servers.clocks(opened, broker)
-            with opened.read() as connection:
+            with checkup.asking(opened) as connection:
                 seen = work.look(connection)
     except SettingsError as error:  # the ledger is there, and this process lacks what opens it
         yield wrong("keys", str(error), servers.KEYS)
         return
     except InputError as error:
         yield wrong("ledger", str(error), "see `vibe db --help`; VIBE_DATABASE_URL names it")
+        return
+    except DATABASE_ERRORS as error:
+        text = f"it does not answer: {reason(error)}"
+        yield wrong("ledger", text, "see its server: load, locks, and who holds them")
         return
     # A heartbeat is written with the ledger's clock: one from the future says that it was set back.
     for each in seen.workers:

@@ -35,6 +35,9 @@ GRACE = 1.0
 LAST_WORDS = 0.1
 """Seconds between SIGTERM and SIGKILL at a time limit, as long as billiard's own."""
 
+SAID = frozenset({"exception", "traceback", "result"})
+"""Fields of Celery's events in which jobs say what they like."""
+
 
 class LedgerRequest(Request):
     """A request for a job of the ledger."""
@@ -73,6 +76,19 @@ class LedgerRequest(Request):
         if isinstance(error, Ignore):
             self._tell_watchers()
         return done
+
+    def send_event(self, type: str, **fields: Any) -> None:  # noqa: A002  Celery's name
+        """Tell watchers, such as Flower, without what is secret in it."""
+        if not self._is_watched():
+            return
+        clean = resources.redaction().text
+        for name in SAID & fields.keys():
+            if isinstance(fields[name], str):
+                fields[name] = clean(fields[name])
+        super().send_event(type, **fields)
+
+    def _is_watched(self) -> bool:
+        return bool(self._eventer and self._eventer.enabled and self.task.send_events)
 
     def revoked(self) -> bool:
         """Whether somebody revoked the task before its job was there (else `remote` cancels it).
@@ -122,7 +138,7 @@ class LedgerRequest(Request):
 
         Celery sends none of a message that is ignored: Flower would call it started for ever.
         """
-        if not (self._eventer and self._eventer.enabled and self.task.send_events):
+        if not self._is_watched():
             return
         try:
             with resources.ledger().read() as connection:

@@ -19,8 +19,13 @@ NAME = "vibe-sealed"
 
 CONTENT_TYPE = "application/x-vibe-sealed"
 
-EMPTY = [[], {}, {"callbacks": None, "errbacks": None, "chain": None, "chord": None}]
-"""The body of a message that this process cannot open: its job is not claimed here either."""
+UNOPENED = "sealed_for_others"
+"""In the request of a message that this process cannot open."""
+
+EMPTY = [
+    [], {}, {"callbacks": None, "errbacks": None, "chain": None, "chord": None, UNOPENED: True},
+]  # fmt: skip
+"""The body of such a message. Its job is not claimed here: what is to follow it would be lost."""
 
 HIDDEN = "(sealed)"
 """What Flower is shown instead of arguments."""

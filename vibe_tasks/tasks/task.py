@@ -32,7 +32,7 @@ from vibe_tasks.store import jobs, leases
 from vibe_tasks.store.chords import body_of
 from vibe_tasks.store.engine import DATABASE_ERRORS
 from vibe_tasks.store.retries import OUTCOME, reason
-from vibe_tasks.tasks import canvas, publisher, resources, turns
+from vibe_tasks.tasks import canvas, publisher, resources, sealed_messages, turns
 from vibe_tasks.tasks.call import CalledTask
 from vibe_tasks.tasks.labels import worker_labels
 from vibe_tasks.tasks.observation import attended
@@ -84,6 +84,9 @@ class LedgerTask(CalledTask):
     def _claim(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Claim | None:
         """The attempt; None when the job is not to be had, or the ledger not to be reached."""
         request = self.request
+        if request.get(sealed_messages.UNOPENED):
+            log.warning("the job is left to others: none of VIBE_PAYLOAD_KEYS opens its message")
+            return None
         try:
             ours = request.get(publisher.OURS)
             if not ours:

@@ -13,6 +13,7 @@ from typing import Any
 from vibe_tasks.flow import archiving
 from vibe_tasks.retention import keeping
 from vibe_tasks.store import audit, job_logs, upkeep
+from vibe_tasks.store.retention import SELDOM
 from vibe_tasks.store.vacuum import is_due, leave_due, vacuum
 from vibe_tasks.tasks import dispatcher, resources
 from vibe_tasks.tasks.app import app
@@ -26,6 +27,9 @@ MOST_PIECES = 100
 
 MOST_SECONDS = 5.0
 """Of archiving in one tick, for which a worker does nothing else."""
+
+MOST_FOLDERS = 5_000
+"""Of attempts' files that one tick deletes, of which there is one an hour: some seconds."""
 
 MOST_SLICES = 200
 """Of a vacuum in one tick: some five seconds, and hundreds of megabytes."""
@@ -66,7 +70,7 @@ def archive() -> dict[str, Any]:
     settings, ledger = resources.settings(), resources.ledger()
     done = archiving.tidy(
         ledger, keeping(settings), monotonic=resources.monotonic, pause=resources.pause,
-        seconds=MOST_SECONDS,
+        seconds=MOST_SECONDS, seldom=SELDOM,
     )  # fmt: skip
     return asdict(done)
 
@@ -75,7 +79,9 @@ def archive() -> dict[str, Any]:
 def trim_old_attempts() -> int:
     """Delete the files of attempts that this host keeps no longer; of how many jobs."""
     days = resources.settings().attempts_days
-    return archiving.remove_old_attempts(resources.ledger(), resources.home(), days)
+    return archiving.remove_old_attempts(
+        resources.ledger(), resources.home(), days, most=MOST_FOLDERS
+    )
 
 
 @app.task(name="vibe.trim_events", ignore_result=True, queue="control")

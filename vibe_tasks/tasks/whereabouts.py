@@ -8,11 +8,10 @@ from typing import Any
 from redis import Redis
 
 from vibe_tasks.errors import UnavailableError
-from vibe_tasks.flow.views.reason import Ask
 from vibe_tasks.lane_name import OWN
 from vibe_tasks.priority import Priority
 from vibe_tasks.store import workers
-from vibe_tasks.store.engine import Database
+from vibe_tasks.store.engine import Transaction
 from vibe_tasks.tasks import resources
 from vibe_tasks.tasks.broker_probe import asked
 from vibe_tasks.tasks.broker_socket import stack_answers
@@ -30,25 +29,20 @@ UNSEEN = ("memory:", "sentinel:")
 """How the URLs begin of brokers whose lists this cannot read."""
 
 
-def ask_broker(ledger: Database) -> Ask:
-    """What asks the broker for the message of a job, a row of `jobs`."""
-
-    def ask(row: Mapping[str, Any]) -> Message | None:
-        url = resources.broker_url()
-        if url.startswith(UNSEEN):
-            return None
-        if not resources.settings().broker_url and not stack_answers():
-            return Message(answers=False)
-        with ledger.read() as connection:
-            names = {each["worker_id"] for each in workers.list_workers(connection)
-                     if each["lane"] == row["lane"]}  # fmt: skip
-        queues = [row["lane"], *(own_queue(name) for name in sorted(names))]
-        try:
-            return asked(url, lambda client: _found(client, row, queues))
-        except UnavailableError:
-            return Message(answers=False)
-
-    return ask
+def ask_broker(connection: Transaction, row: Mapping[str, Any]) -> Message | None:
+    """Where the message of a job, a row of `jobs`, is; None: that cannot be asked."""
+    url = resources.broker_url()
+    if url.startswith(UNSEEN):
+        return None
+    if not resources.settings().broker_url and not stack_answers():
+        return Message(answers=False)
+    names = {each["worker_id"] for each in workers.list_workers(connection)
+             if each["lane"] == row["lane"]}  # fmt: skip
+    queues = [row["lane"], *(own_queue(name) for name in sorted(names))]
+    try:
+        return asked(url, lambda client: _found(client, row, queues))
+    except UnavailableError:
+        return Message(answers=False)
 
 
 def _found(client: Redis, row: Mapping[str, Any], queues: list[str]) -> Message:

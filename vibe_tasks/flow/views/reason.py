@@ -21,7 +21,7 @@ from vibe_tasks.store.upkeep import moment
 from vibe_tasks.suggestion import did_you_mean
 from vibe_tasks.waiting import Crew, Facts, Message, When, why_ended, why_pending, why_running
 
-Ask = Callable[[Mapping[str, Any]], Message | None]
+Ask = Callable[[Transaction, Mapping[str, Any]], Message | None]
 """Asks the broker where the message of a job, a row of `jobs`, is; None: that cannot be asked."""
 
 NEAR = 200
@@ -84,7 +84,7 @@ def _facts(
         breaker=_breaker(connection, row["error"]) if waits else None,
         required=tuple(row["required"] or ()), crew=crew,
         unsent=watching.oldest_unsent(connection) if due else 0.0, grace=grace,
-        message=ask(row) if ask is not None and crew and held is None else None,
+        message=ask(connection, row) if ask is not None and crew and held is None else None,
     )  # fmt: skip
 
 
@@ -124,10 +124,16 @@ def _breaker(connection: Transaction, error: str | None) -> tuple[str, float] | 
 
 def _who_ended(connection: Transaction, row: Mapping[str, Any]) -> str | None:
     """Who cancelled a job, where a person did; who ran it, where it is done."""
-    if row["status"] == JobStatus.CANCELLED:
-        done = audit.entries(connection, target=row["id"], action="job", limit=10)
-        return next((each["actor"] for each in done if each["action"] in _ENDINGS), None)
-    return row["worker"] if row["status"] == JobStatus.COMPLETED else None
+    if row["status"] != JobStatus.CANCELLED:
+        return row["worker"] if row["status"] == JobStatus.COMPLETED else None
+    # Not of before: who cancelled it once, and saw it retried, has not cancelled it this time.
+    since = row["status_updated_at"]
+    done = audit.entries(connection, target=row["id"], action="job", since=since)
+    found = [each for each in done if each["target"] == row["id"] and each["action"] in _ENDINGS]
+    if not found and row["plan_id"]:
+        plan = audit.entries(connection, target=row["plan_id"], action="plan.cancel", since=since)
+        found = [each for each in plan if (each["details"] or {}).get("reason") == row["error"]]
+    return found[-1]["actor"] if found else None
 
 
 def meant(connection: Transaction, text: str) -> dict[str, Any]:

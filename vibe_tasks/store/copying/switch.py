@@ -72,10 +72,12 @@ def _was_released(copier: Copier) -> bool:
     copy = copier.target.database
     try:
         with copy.begin() as connection:
-            if READY in facts.own_facts(connection):
-                return True
+            # Asked afterwards: this waits for a release that the server is still at.
             facts.keep(connection, facts.HOLDER, "")
-            return False
+            if READY not in facts.own_facts(connection):
+                return False
+            facts.drop_copy_facts(connection)
+            return True
     except DATABASE_ERRORS as error:
         raise UnavailableError(
             f"{copier.address} fell silent at the last moment, and may have been released; "
@@ -142,11 +144,11 @@ def _disown(copy: Database, copy_id: str) -> None:
     if found_version(copy) is None:
         return
     with copy.begin() as connection:
-        known = facts.own_facts(connection)
-        if known.get(READY) == copy_id:
+        if facts.own_facts(connection).get(facts.COPY_ID) == copy_id:
+            facts.keep(connection, facts.HOLDER, "")
+        # Asked afterwards: that has waited for a release that was under way.
+        if facts.own_facts(connection).get(READY) == copy_id:
             raise MovedError(
                 f"{masked(copy.url)} was released, work may have gone on there; "
                 "to come back, copy it to an empty database and switch"
             )
-        if known.get(facts.COPY_ID) == copy_id:
-            facts.keep(connection, facts.HOLDER, "")

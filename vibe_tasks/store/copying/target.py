@@ -49,16 +49,29 @@ class Target:
         Args:
             copy_id: Which copy it is.
             origin: Where it comes from, without a password.
+
+        Raises:
+            MovedError: It has been released meanwhile.
+            InputError: It has become something else meanwhile, or is the ledger itself under
+                another name.
         """
         with self.database.begin() as connection:
-            fresh = facts.COPY_ID not in facts.own_facts(connection)
+            # At first: this waits for another process that is releasing it just now.
+            facts.keep(connection, facts.HOLDER, self._holder)
+            known = facts.own_facts(connection)
+            fresh = facts.COPY_ID not in known
+            if known.get(READY) == copy_id:
+                raise MovedError("the ledger has moved there already, as another process did it")
+            if known.get(facts.COPY_ID, copy_id) != copy_id or (fresh and not is_empty(connection)):
+                raise InputError("the copy is not empty any more, and no copy of this ledger")
+            if facts.COPY_TO in known:
+                raise InputError("the copy is the ledger itself, or is being copied elsewhere")
             if fresh:
                 connection.execute(
                     delete(ledger_facts).where(~_F.name.startswith(OWN_PREFIX, autoescape=True))
                 )
                 facts.keep(connection, facts.COPY_ID, copy_id)
                 facts.keep(connection, COPY_FROM, origin)
-            facts.keep(connection, facts.HOLDER, self._holder)
             structure.strip(connection, indexes=fresh)
 
     def position(self, table: Copied) -> Key | str | None:

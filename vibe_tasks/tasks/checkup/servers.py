@@ -74,12 +74,12 @@ def ledger(opened: Database) -> Iterator[Finding]:
         yield fine("ledger", f"{where}, schema {SCHEMA_VERSION}")
     yield from _file(opened) if opened.is_sqlite else ()
     kept = resources.settings().history_days
-    with opened.read() as connection:
-        found = [] if opened.is_sqlite else [*_server(connection)]
+    with checkup.asking(opened) as connection:
+        # First, and told at once: what others hold may keep the rest from being answered.
+        yield from () if opened.is_sqlite else [*_server(connection)]
         bloat = vacuum.bloat(connection)
         days = checkup.history_days(connection)
         lacks = sealing.problem(connection)
-    yield from found
     if lacks is not None:
         yield wrong("keys", lacks, KEYS)
     for _, _, _, text in bloat:

@@ -85,7 +85,10 @@ def _agents(connection: Transaction) -> Iterator[tuple[str, str]]:
     for name, spec in checkup.running_plans(connection, limit=PLANS):
         if is_sealed(spec):  # with a key that we lack, which is a finding of its own
             continue
-        plan = Plan.model_validate(spec)
+        try:
+            plan = Plan.model_validate(spec)
+        except ValueError:  # of another version of this program, which is a finding of its own
+            continue
         for problem in not_runnable(plan, has_program=on_path):
             yield name, f"{'.'.join(map(str, problem.path))}: {problem.message}"
 

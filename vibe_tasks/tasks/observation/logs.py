@@ -135,8 +135,12 @@ def _masking(settings: Settings) -> Callable[[Any, str, Event], Event]:
         for name, value in event.items():
             if isinstance(value, str):
                 event[name] = clean(value, redaction)
-            elif name not in {"_record", "exc_info"} and isinstance(value, dict | list | tuple):
+            elif name in {"_record", "exc_info"} or isinstance(value, bool | int | float | None):
+                continue
+            elif isinstance(value, dict | list | tuple):
                 event[name] = redaction.value(value)
+            elif (said := repr(value)) != (left := clean(said, redaction)):
+                event[name] = left  # such as an error that is given as a field
         return event
 
     return mask

@@ -15,6 +15,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
+from traceback import format_exception
 from typing import Any, TypeAlias
 
 from opentelemetry import trace
@@ -179,7 +180,7 @@ def begin_submit(attributes: Mapping[str, Any], of: str | None) -> tuple[Span, s
 def submit(name: str, of: str | None) -> Iterator[None]:
     """The span of a submission, the current one meanwhile."""
     span, _ = begin_submit({"vibe.name": name}, of)
-    with trace.use_span(span, end_on_exit=True):
+    with _current(span):
         yield
 
 
@@ -244,9 +245,27 @@ def ended(outcome: str, error: BaseException | None) -> None:
 
 
 def _fail(span: Span, error: BaseException) -> None:
+    clean = resources.redaction().text
     if isinstance(error, Exception):
-        span.record_exception(error)
-    span.set_status(Status(StatusCode.ERROR, f"{type(error).__name__}: {error}"))
+        said = {
+            "exception.message": clean(str(error)),
+            "exception.stacktrace": clean("".join(format_exception(error))),
+        }
+        span.record_exception(error, said)
+    span.set_status(Status(StatusCode.ERROR, clean(f"{type(error).__name__}: {error}")))
+
+
+@contextmanager
+def _current(span: Span) -> Iterator[Span]:
+    """In here this span is the current one; an error ends it, without what is secret in that."""
+    with trace.use_span(
+        span, end_on_exit=True, record_exception=False, set_status_on_exception=False
+    ):
+        try:
+            yield span
+        except Exception as error:
+            _fail(span, error)
+            raise
 
 
 def lost(row: Mapping[str, Any], why: str, *, now: float) -> None:
@@ -265,7 +284,7 @@ def lost(row: Mapping[str, Any], why: str, *, now: float) -> None:
 
 def part(name: str, attributes: Mapping[str, Any]) -> Part:
     """A child of the current span."""
-    return _tracer().start_as_current_span(name, attributes=dict(attributes))
+    return _current(_tracer().start_span(name, attributes=dict(attributes)))
 
 
 def _ns(seconds: float) -> int:

@@ -96,7 +96,7 @@ def explain_job(services: Served, job_id: JobId) -> Any:
     with services.ledger.read() as connection:
         return explanation.explained(
             connection, reason.meant(connection, job_id), settings=services.settings, when=when,
-            ask=ask_broker(services.ledger),
+            ask=ask_broker,
         )  # fmt: skip
 
 

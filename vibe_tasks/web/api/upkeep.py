@@ -30,6 +30,9 @@ from vibe_tasks.web.models.upkeep import (
 MOST_SECONDS = 30.0
 """Of archiving in one request."""
 
+MOST_FOLDERS = 5_000
+"""Of attempts' files that one request deletes."""
+
 router = APIRouter(route_class=Tagged, tags=["upkeep"], responses=PROBLEMS)
 
 
@@ -51,7 +54,7 @@ def archive_db(services: Served, by: Asker, body: ArchiveGiven) -> Any:
         seconds=MOST_SECONDS,
     )  # fmt: skip
     folders = archiving.remove_old_attempts(
-        services.ledger, resources.home(), settings.attempts_days
+        services.ledger, resources.home(), settings.attempts_days, most=MOST_FOLDERS
     )
     told = archiving.figures(services.ledger, tidied, folders=folders)
     note_apart(services.ledger, by, "db.archive", None, told)

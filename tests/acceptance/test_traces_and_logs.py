@@ -29,7 +29,7 @@ if env["VIBE_ATTEMPT"] == "1":
     while not kept():
         time.sleep(0.05)
     workers = [each for each in psutil.Process().parents()
-               if "vibe_tasks.tasks.worker" in command_line(each)]
+               if "vibe_tasks.tasks.worker" in each.cmdline()]
     workers[{which}].kill()
     time.sleep(60)
 """

@@ -1,6 +1,5 @@
 # make run    the example plan, end to end, on this machine
 # make test   the whole test suite, with coverage; in another order: make test SEED=7
-# make again  what failed last, one test after the other
 # make lint   style, types and import rules
 # make docs   the generated parts of docs/ again
 #
@@ -9,7 +8,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help run test again lint docs clean
+.PHONY: help run test lint docs clean
 
 PYTHON ?= python3
 SEED ?= 1
@@ -31,10 +30,6 @@ test: $(VENV)/.ready-test
 	@$(BIN)/python -m coverage erase
 	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder \
 	  --randomly-seed=$(SEED) --cov --cov-report=
-
-again: $(VENV)/.ready-test
-	@$(BIN)/python -m pytest --last-failed --last-failed-no-failures none \
-	  --randomly-seed=$(SEED) --cov --cov-append --cov-report=
 
 lint: $(VENV)/.ready-test
 	@$(BIN)/ruff check .

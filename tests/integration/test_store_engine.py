@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import sqlite3
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -17,11 +18,12 @@ from tests.half_open import door_to
 from tests.ledgers import new_job, put_into, row, submit
 from vibe_tasks.errors import DuplicateJobError, SchemaError, UnavailableError
 from vibe_tasks.jobs import JobStatus
-from vibe_tasks.store import jobs, version
+from vibe_tasks.store import engine, jobs, version
 from vibe_tasks.store.engine import (
     AWAY_ERRORS,
     PRAGMAS,
     Database,
+    Transaction,
     check_reachable,
     open_database,
     server_time,
@@ -126,19 +128,44 @@ def test_a_lost_connection_is_replaced(postgres_url: str) -> None:
     database.close()
 
 
+def cancelled_in_one_statement(connection: Transaction) -> None:
+    """By the child, which is about to be stopped."""
+    jobs.cancel_job(connection, "a", "by the child")
+
+
+def written_in_one_go(connection: Transaction) -> None:
+    """As a heartbeat renews leases: many rows for one statement."""
+    statement = text("UPDATE jobs SET error = :why WHERE id = :id")
+    connection.execute(statement, [{"why": "by the child", "id": each} for each in ("a", "b")])
+
+
+def written_by_the_driver(connection: Transaction) -> None:
+    """As attempts are claimed in bulk, below SQLAlchemy."""
+    rows = [{"why": "by the child", "id": "a"}]
+    driver(connection).cursor().executemany(
+        "UPDATE jobs SET error = %(why)s WHERE id = %(id)s", rows
+    )
+
+
 @pytest.mark.postgres
-def test_a_stopped_process_does_not_keep_its_locks(postgres_url: str) -> None:
+@pytest.mark.parametrize(
+    "write", [cancelled_in_one_statement, written_in_one_go, written_by_the_driver]
+)
+def test_a_stopped_process_does_not_keep_its_locks(
+    postgres_url: str, write: Callable[[Transaction], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One that is stopped in the middle of a transaction loses it; what it woke up for fails."""
+    monkeypatch.setattr(engine, "STOPPED_AFTER", 1.0)
     database = open_database(postgres_url)
     version.create(database)
-    submit(database, new_job(id="a"))
+    submit(database, new_job(id="a"), new_job(id="b"))
     pid = os.fork()
     if pid == 0:
         code = 1
         try:
             database.forget_inherited()
             with database.begin() as connection:
-                jobs.cancel_job(connection, "a", "by the child")
+                write(connection)
                 os.kill(os.getpid(), signal.SIGSTOP)
                 connection.execute(text("SELECT 1"))
         except AWAY_ERRORS:
@@ -148,6 +175,7 @@ def test_a_stopped_process_does_not_keep_its_locks(postgres_url: str) -> None:
     try:
         assert os.WIFSTOPPED(os.waitpid(pid, os.WUNTRACED)[1])
         with database.begin() as connection:
+            connection.execute(text("SET LOCAL lock_timeout = '30s'"))
             jobs.cancel_job(connection, "a", "by the parent")
         os.kill(pid, signal.SIGCONT)
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7

@@ -289,6 +289,8 @@ def _prepare_sqlite(
 
 
 def _prepare_server(engine: Engine) -> None:
+    from vibe_tasks.store.timed_cursor import TimedCursor  # noqa: PLC0415  not with SQLite
+
     @event.listens_for(engine, "connect")
     def on_connect(connection: psycopg.Connection, _record: object) -> None:
         # A statement and not an `options` of the connection, which a URL or PGOPTIONS may have.
@@ -296,6 +298,7 @@ def _prepare_server(engine: Engine) -> None:
         milliseconds = f"{STOPPED_AFTER * 1000:.0f}"
         connection.execute(f"SET idle_in_transaction_session_timeout = {milliseconds}")
         connection.autocommit = before
+        connection.cursor_factory = TimedCursor
 
 
 def verify_pragmas(connection: sqlite3.Connection) -> None:

@@ -6,10 +6,12 @@ Source: phase-11-priority-events, WP2 and WP3.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
+
+Item = TypeVar("Item")
 
 Row = Mapping[str, Any]
 """An event as clients see it: at least `id`, `timestamp` in ms, and `priority`."""
@@ -73,15 +75,17 @@ class BucketStatistics:
     expired: int
 
 
-def merge_buckets(priority: Iterable[Row], regular: Iterable[Row], *, limit: int) -> list[Row]:
+def merge_buckets(
+    priority: Iterable[Item], regular: Iterable[Item], *, limit: int, time: Callable[[Item], Any]
+) -> list[Item]:
     """Both by time, oldest first; where they are more than `limit`, the oldest regular ones go
     first, then the oldest priority ones.
     """
-    grave = sorted(priority, key=_time)
-    chatter = sorted(regular, key=_time)
+    grave = sorted(priority, key=time)
+    chatter = sorted(regular, key=time)
     grave = grave[max(0, len(grave) - limit) :]
     chatter = chatter[max(0, len(chatter) - (limit - len(grave))) :]
-    return sorted([*grave, *chatter], key=_time)
+    return sorted([*grave, *chatter], key=time)
 
 
 class Buckets:
@@ -136,6 +140,7 @@ class Buckets:
             (event for event, _ in self._priority),
             (event for event, _ in self._regular),
             limit=len(self._priority) + len(self._regular),
+            time=event_time,
         )
 
     def statistics(self) -> BucketStatistics:
@@ -157,7 +162,7 @@ class Buckets:
         if not self._priority or not self._regular:
             return self._priority or self._regular
         if self.limits.overflow is Overflow.OLDEST:
-            return min(self._priority, self._regular, key=lambda bucket: _time(bucket[0][0]))
+            return min(self._priority, self._regular, key=lambda bucket: event_time(bucket[0][0]))
         return self._regular
 
     def _drop(self, bucket: deque[tuple[Row, int]]) -> None:
@@ -171,5 +176,6 @@ class Buckets:
         del bucket[place]
 
 
-def _time(event: Row) -> tuple[int, int]:
+def event_time(event: Row) -> tuple[int, int]:
+    """What events are in order by: their time in ms, then their id."""
     return event["timestamp"], event["id"]

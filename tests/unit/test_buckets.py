@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vibe_tasks.buckets import BucketLimits, Buckets, Overflow, merge_buckets
+from vibe_tasks.buckets import BucketLimits, Buckets, Overflow, event_time, merge_buckets
 
 
 def event(number: int, priority: int = 0, *, at: int | None = None) -> Mapping[str, Any]:
@@ -103,10 +103,10 @@ def test_over_the_limit_the_oldest_regular_ones_go_first() -> None:
     """Then the oldest priority ones; the rest is merged by time."""
     grave = [event(number, 1) for number in (1, 4, 9)]
     chatter = [event(number) for number in (2, 3, 5, 8)]
-    assert ids(merge_buckets(grave, chatter, limit=9)) == [1, 2, 3, 4, 5, 8, 9]
-    assert ids(merge_buckets(grave, chatter, limit=5)) == [1, 4, 5, 8, 9]
-    assert ids(merge_buckets(grave, chatter, limit=2)) == [4, 9]
-    assert ids(merge_buckets(grave, chatter, limit=0)) == []
+    assert ids(merge_buckets(grave, chatter, limit=9, time=event_time)) == [1, 2, 3, 4, 5, 8, 9]
+    assert ids(merge_buckets(grave, chatter, limit=5, time=event_time)) == [1, 4, 5, 8, 9]
+    assert ids(merge_buckets(grave, chatter, limit=2, time=event_time)) == [4, 9]
+    assert ids(merge_buckets(grave, chatter, limit=0, time=event_time)) == []
 
 
 @given(

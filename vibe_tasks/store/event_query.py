@@ -1,7 +1,7 @@
 """Reading events: the newest of two buckets, those after an id, and what there is to filter by.
 
-Ids and times are looked up first, each from an index of its own level: payloads may be large, and
-are read only for the events that are asked for. Source: phase-11-priority-events, WP1 and WP2.
+Ids and times are looked up first, each in an index by level: payloads may be large, and are read
+only for the events that are asked for. Source: phase-11-priority-events, WP1 and WP2.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from sqlalchemy import (
     union_all,
 )
 
-from vibe_tasks.buckets import merge_buckets
+from vibe_tasks.buckets import event_time, merge_buckets
 from vibe_tasks.event_priority import EventPriority
 from vibe_tasks.store.event_rows import COLUMNS, EventRow, event_rows
 from vibe_tasks.store.event_tables import events, metric_marks
@@ -78,16 +78,28 @@ def recent(
     levels = tuple(sorted(int(level) for level, size in most.items() if size > 0))
     if not levels:
         return ()
-    found: dict[bool, list[dict[str, int]]] = {True: [], False: []}
-    values = {"until": _LATEST_ID if until is None else until, "grave": min(limit, priority_limit),
-              "regular": min(limit, regular_limit)}  # fmt: skip
-    for row in _candidates(connection, levels, values, session_ids, types):
-        found[row[2] > 0].append({"id": row[0], "timestamp": row[1]})
-    grave = sorted(found[True], key=_time)[-values["grave"] :]
-    regular = sorted(found[False], key=_time)[-values["regular"] :]
-    chosen = [row["id"] for row in merge_buckets(grave, regular, limit=limit)]
-    by_id = _rows(connection, chosen)
-    return tuple(by_id[each] for each in chosen if each in by_id)
+    values: dict[str, Any] = {
+        "until": _LATEST_ID if until is None else until,
+        "grave": min(limit, priority_limit), "regular": min(limit, regular_limit),
+    }  # fmt: skip
+    one_of = bool(session_ids and types)
+    if one_of:
+        sqlite = connection.dialect.name == "sqlite"
+        values["types"] = json.dumps(list(types)) if sqlite else list(types)
+    by = "session" if session_ids else "type" if types else None
+    names = tuple(dict.fromkeys(session_ids or types)) or ("",)
+    if len(names) == 1:
+        view = _view(levels, by, of_types=one_of)
+        rows = event_rows(view.all(connection, {**values, "name": names[0]}))
+    else:
+        newest = _newest(levels, by, of_types=one_of)
+        found = [
+            each for name in names for each in newest.all(connection, {**values, "name": name})
+        ]
+        rows = list(_rows(connection, _chosen(found, values)).values())
+    grave = [row for row in rows if row["priority"]]
+    regular = [row for row in rows if not row["priority"]]
+    return tuple(merge_buckets(grave, regular, limit=limit, time=event_time))
 
 
 def after(
@@ -169,26 +181,44 @@ def trimmed_until(connection: Connection) -> int:
     return row[0] if row else 0
 
 
-def _candidates(
-    connection: Connection,
-    levels: tuple[int, ...],
-    values: dict[str, Any],
-    session_ids: Sequence[str],
-    types: Sequence[str],
-) -> list[tuple[Any, ...]]:
-    """Id, timestamp and level of the newest of each level, of each session or type."""
-    one_of = bool(session_ids and types)
-    sqlite = connection.dialect.name == "sqlite"
-    if one_of:
-        values = {**values, "types": json.dumps(list(types)) if sqlite else list(types)}
-    by = "session" if session_ids else "type" if types else None
-    if by is None:
-        return _newest(levels, None, of_types=False).all(connection, values)
-    statement = _newest(levels, by, of_types=one_of)
-    found: list[tuple[Any, ...]] = []
-    for name in dict.fromkeys(session_ids or types):
-        found += statement.all(connection, {**values, "name": name})
-    return found
+def _chosen(candidates: Sequence[tuple[Any, ...]], values: Mapping[str, int]) -> list[int]:
+    """The ids of the newest of both buckets among these, each a time, an id and a level."""
+    grave = sorted(row for row in candidates if row[2])[-values["grave"] :]
+    regular = sorted(row for row in candidates if not row[2])[-values["regular"] :]
+    return [row[1] for row in (*grave, *regular)]
+
+
+@cache
+def _view(levels: tuple[int, ...], by: str | None, *, of_types: bool) -> Statement:
+    """The events that are the newest of their bucket, in any order: ids and payloads at once.
+
+    For several names at once it would read the payloads of as many views.
+    """
+    return Statement(
+        {
+            dialect: select(*COLUMNS).where(
+                _has_id_of(_buckets(levels, by, of_types, dialect), dialect)
+            )
+            for dialect in ("sqlite", "postgresql")
+        }
+    )
+
+
+def _buckets(levels: tuple[int, ...], by: str | None, of_types: bool, dialect: str) -> Select[Any]:
+    """The ids of the newest of both buckets, of which the one has several levels."""
+    parts = [_newest_of(level, by, of_types, dialect) for level in levels if not level]
+    if grave := [_newest_of(level, by, of_types, dialect) for level in levels if level]:
+        each = _all_of(grave).subquery()
+        newest = select(each).order_by(each.c.timestamp.desc(), each.c.id.desc())
+        parts.append(newest.limit(bindparam("grave", type_=BigInteger())))
+    return select(_all_of(parts).subquery().c.id)
+
+
+def _has_id_of(ids: Select[Any], dialect: str) -> ColumnElement[bool]:
+    if dialect == "sqlite":
+        return _E.id.in_(ids)
+    # As an array, which the planner takes for few, whatever it thinks of the limits.
+    return _E.id == any_(func.array(ids.scalar_subquery()))
 
 
 @cache
@@ -209,7 +239,7 @@ def _all_of(parts: Sequence[Select[Any]]) -> Any:
 
 def _newest_of(level: int, by: str | None, of_types: bool, dialect: str) -> Select[Any]:
     # The level is a literal, so that each has a range of the index in the order of time.
-    found = select(_E.id, _E.timestamp, _E.priority).where(
+    found = select(_E.timestamp, _E.id, _E.priority).where(
         _E.priority == literal_column(str(level)),
         _E.id <= bindparam("until", type_=BigInteger()),
     )
@@ -238,10 +268,6 @@ def _rows(connection: Connection, ids: Sequence[int]) -> dict[int, EventRow]:
     sqlite = connection.dialect.name == "sqlite"
     found = _BY_IDS.all(connection, {"ids": f"[{listed}]" if sqlite else f"{{{listed}}}"})
     return {row["id"]: row for row in event_rows(found)}
-
-
-def _time(row: Mapping[str, int]) -> tuple[int, int]:
-    return row["timestamp"], row["id"]
 
 
 def _names(column: str) -> Statement:

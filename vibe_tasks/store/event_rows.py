@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from itertools import islice
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Text, cast
@@ -25,20 +24,28 @@ COLUMNS: tuple[ColumnElement[Any], ...] = (
 )  # fmt: skip
 """What readers get, the JSON values last and as texts."""
 
-_NAMES = tuple(column.name for column in COLUMNS)
-_PLAIN = len(_NAMES) - len(_JSON)
-
 
 def event_rows(rows: Iterable[tuple[Any, ...]]) -> list[EventRow]:
     """The events of these values of `COLUMNS`, as the driver gave them."""
     found = list(rows)
     # One text for all: most of the time that a small one takes goes into calling the decoder.
-    texts = [text or "null" for row in found for text in row[_PLAIN:]]
+    texts = [text for row in found for text in row[-len(_JSON) :] if text]
     values = iter(json.loads(f"[{','.join(texts)}]"))
     return [
-        dict(zip(_NAMES, (*row[:_PLAIN], *islice(values, len(_JSON))), strict=True))
-        for row in found
-    ]
+        {
+            "id": id_, "source_app": source_app, "session_id": session_id,
+            "hook_event_type": hook_event_type, "summary": summary, "model_name": model_name,
+            "timestamp": timestamp, "priority": priority,
+            "payload": next(values) if payload else None,
+            "chat": next(values) if chat else None,
+            "priority_metadata": next(values) if metadata else None,
+            "extra": next(values) if extra else None,
+        }
+        for (
+            id_, source_app, session_id, hook_event_type, summary, model_name, timestamp, priority,
+            payload, chat, metadata, extra,
+        ) in found
+    ]  # fmt: skip
 
 
 def json_value(connection: Connection, value: Any) -> Any:

@@ -256,7 +256,7 @@ def main() -> None:
     parser.add_argument("--claims", type=int, help="claims in a round; 0: only reading")
     chosen = parser.parse_args()
     sizes = chosen.events or [2_000 if chosen.quick else 1_000_000]
-    samples, rounds, claims = (5, 1, 20) if chosen.quick else (400, 5, 2_000)
+    samples, rounds, claims = (5, 1, 20) if chosen.quick else (400, 9, 2_000)
     claims = claims if chosen.claims is None else chosen.claims
     for database in [chosen.database] if chosen.database else DATABASES:
         for events in sizes:

@@ -38,8 +38,10 @@ MOST_WAITING = 10_000
 MOST_BYTES_WAITING = 64_000_000
 """How much may wait; more is refused, and whoever sent it tries again."""
 
-PAUSE = 0.005
-"""Seconds between two commits."""
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.005, 0.02
+PAUSE_FOR_ONE = 0.001
+"""Seconds between two commits, for each event of the first and in all: the more comes in, the more
+is written together. A commit holds SQLite's lock for as long as some ten events do."""
 
 
 class IntakeFullError(Exception):
@@ -121,7 +123,8 @@ class Intake:
     def _run(self) -> None:
         while group := self._next():
             self._write(group)
-            self._ending.wait(PAUSE)
+            earned = PAUSE_FOR_ONE * sum(len(entry.events) for entry in group)
+            self._ending.wait(min(max(SHORTEST_PAUSE, earned), LONGEST_PAUSE))
 
     def _next(self) -> list[_Entry]:
         """What is written together; waits for it. Empty at the end."""

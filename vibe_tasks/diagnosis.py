@@ -53,6 +53,9 @@ UNSENT = 1_000
 LATE_DAYS = 2.0
 """Days beyond its retention at which a row says that nothing archives: it runs once a day."""
 
+COPY_CHANGES = 100_000
+"""Changes that wait for a copy; one that is under way carries thousands over in a second."""
+
 
 def lease(seconds: float) -> Finding:
     """The lease against a heartbeat, and against a stop.
@@ -288,4 +291,19 @@ def history(days: float, *, kept: float) -> Finding | None:
         "archive", f"the history goes {days:.0f} days back and is kept for {kept:g}: "
         "nothing archives it",
         "start a beat and a worker of the lane control, or `vibe db archive` daily",
+    )  # fmt: skip
+
+
+def copy(changes: int, *, to: str) -> Finding | None:
+    """A copy of the ledger that nobody goes on with; None where nothing is to be said.
+
+    Args:
+        changes: About how many wait to be carried over; the ledger keeps them all.
+        to: The other database, without a password.
+    """
+    if changes < COPY_CHANGES:
+        return None
+    return warning(
+        "copy", f"{changes:,} changes wait for a copy to {to}, and each write makes them more",
+        "go on with `vibe db copy`, or end it with its --undo; see docs/moving.md",
     )  # fmt: skip

@@ -7,6 +7,7 @@ pass; authentication, invalid input and missing things do not. Unknown errors ar
 from __future__ import annotations
 
 from enum import StrEnum
+from string import ascii_letters, digits
 
 from vibe_tasks.errors import (
     AttemptError,
@@ -18,6 +19,10 @@ from vibe_tasks.errors import (
 
 LONGEST_ERROR = 8_000
 """Characters of an error that are kept; the ledger is no log file."""
+
+_EDGE = 4_000
+_OF_WORDS = ascii_letters + digits + "._~+/=-"
+"""What tokens and keys are made of."""
 
 PERMANENT_TYPES = (PermanentError, InputError, NotImplementedError, PermissionError)
 """`TypeError` and `ValueError` are absent on purpose: flaky inputs raise them too, and the
@@ -57,6 +62,9 @@ def describe(error: BaseException) -> str:
 def bounded(text: str, *, longest: int = LONGEST_ERROR) -> str:
     """The text without NUL and without lone surrogates, cut in the middle when it is too long.
 
+    No word is cut in two, where one ends within 4,000 characters: of a secret half would be left,
+    and nobody would know it for one.
+
     Args:
         text: Any text.
         longest: Characters that are kept, 100 or more where it is to be cut.
@@ -66,4 +74,7 @@ def bounded(text: str, *, longest: int = LONGEST_ERROR) -> str:
     if len(clean) <= longest:
         return clean
     half = longest // 2 - 20
-    return f"{clean[:half]}\n[… {len(clean) - 2 * half} characters …]\n{clean[-half:]}"
+    head, tail = clean[:half], clean[-half:]
+    head = head[:-_EDGE] + (head[-_EDGE:].rstrip(_OF_WORDS) or head[-_EDGE:])
+    tail = (tail[:_EDGE].lstrip(_OF_WORDS) or tail[:_EDGE]) + tail[_EDGE:]
+    return f"{head}\n[… {len(clean) - len(head) - len(tail)} characters …]\n{tail}"

@@ -16,6 +16,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from tests.acceptance.plan_folder import make_plan
+from tests.archives import JOBS, ended, tidied
 from tests.documents import ROOT
 from tests.ledgers import claim, middle, new_job, row, submit
 from vibe_tasks.cli.main import cli
@@ -197,9 +198,13 @@ def test_a_downgrade_is_not_done_by_accident(ledger: Database) -> None:
     assert told("db", "downgrade", "--to", "1", "--yes") == before_and_after
 
 
-@pytest.mark.usefixtures("ledger")
-def test_a_downgrade_asks_on_a_terminal() -> None:
-    """The question is not on standard output; without consent nothing changes, exit code 1."""
+def test_a_downgrade_asks_on_a_terminal(ledger: Database) -> None:
+    """The question is not on standard output, and says how many archived jobs would go; without
+    consent nothing changes, exit code 1.
+    """
+    ended(ledger, "a", "b")
+    submit(ledger, new_job(id="c"))
+    tidied(ledger, JOBS)
     ours, theirs = pty.openpty()
     os.write(ours, b"n\n")
     try:
@@ -212,6 +217,7 @@ def test_a_downgrade_asks_on_a_terminal() -> None:
         os.close(ours)
         os.close(theirs)
     assert (done.returncode, done.stdout) == (1, ""), done.stderr
+    assert "2 archived jobs" in done.stderr
     assert "Go on?" in done.stderr
     assert done.stderr.rstrip().endswith("nothing changed")
     assert told("db", "check")["differences"] == []

@@ -30,7 +30,10 @@ from vibe_tasks.finding import Finding
 from vibe_tasks.flow.submission import submit_plan
 from vibe_tasks.jobs import LANES, JobStatus
 from vibe_tasks.store import breakers, held, jobs, lanes, upkeep, vacuum, version, workers
+from vibe_tasks.store.copying import change_log
+from vibe_tasks.store.copying.facts import COPY_TO, keep
 from vibe_tasks.store.engine import Database, open_database
+from vibe_tasks.store.in_use import Patience
 from vibe_tasks.store.version import SCHEMA_VERSION
 from vibe_tasks.tasks import resources
 from vibe_tasks.tasks.checkup import machine, servers
@@ -195,6 +198,15 @@ def old_history(here: Here) -> None:
     here.sql("UPDATE job_history SET timestamp = timestamp - 40 * 86400.0")
 
 
+def left_copy(here: Here) -> None:
+    """A copy was begun, and nobody carries over what changes."""
+    here.patch.setattr(diagnosis, "COPY_CHANGES", 2)
+    change_log.begin(here.ledger, Patience())
+    with here.ledger.begin() as connection:
+        keep(connection, COPY_TO, "postgresql://db/vibe")
+    submit(here.ledger, new_job(id="x"), new_job(id="y"))
+
+
 def unsent(here: Here) -> None:
     """A job that nobody has sent for a minute."""
     submit(here.ledger, new_job(id="x"))
@@ -311,6 +323,7 @@ WARNINGS = [
     (long_log, "ledger log", "the write-ahead log has 256 MiB"),
     (free_pages, "bloat", "MB free beside"),
     (old_history, "archive", "40 days back and is kept for 7"),
+    (left_copy, "copy", "changes wait for a copy to postgresql://db/vibe"),
     (other_worker(last_seen="last_seen - 3600"), "silent", "not heard of for a lease: v@h"),
     (other_worker(last_seen="last_seen - 46"), "silent", "heartbeats come late for a lease of 60"),
     (other_worker(version="'0.0.1'"), "versions", "0.0.1: v@h"),

@@ -26,6 +26,7 @@ FINE = [
 ]
 
 NOTHING = [
+    lambda: diagnosis.copy(99_999, to="db"),
     lambda: diagnosis.broker_memory("Redis", used=99, limit=0),
     lambda: diagnosis.broker_memory("Redis", used=99, limit=None),
     lambda: diagnosis.broker_memory("Redis", used=79, limit=100),
@@ -68,6 +69,7 @@ WARNINGS = [
     (lambda: diagnosis.held("x", "worker", jobs=1, seconds=600.0, paused=False), "the labels"),
     (lambda: diagnosis.outbox(1_001, seconds=1.0, slow=10.0, mend="x"), "slower than they come"),
     (lambda: diagnosis.history(9.0, kept=7.0), "9 days back and is kept for 7"),
+    (lambda: diagnosis.copy(100_000, to="db"), "100,000 changes wait for a copy to db"),
 ]
 
 WRONG = [

@@ -59,3 +59,12 @@ def test_both_ends_of_a_long_text_are_kept() -> None:
     assert clean.startswith("begin")
     assert clean.endswith("end")
     assert "characters" in clean
+
+
+@pytest.mark.parametrize("place", range(LONGEST_ERROR // 2 - 60, LONGEST_ERROR // 2 + 40, 7))
+def test_no_word_is_cut_in_two(place: int) -> None:
+    """Of a token that stands where the text is cut nothing is left that nobody would know."""
+    token = "ghp_" + "a1B2" * 9
+    from_the_end = "x " * 20_000 + token + " y" * (place // 2)
+    for text in ("x " * (place // 2) + token + " y" * 20_000, from_the_end):
+        assert bounded(text).count("a1B2") in {0, 9}

@@ -14,11 +14,15 @@ from vibe_tasks.cli.printing import json_option, note, print_json
 from vibe_tasks.errors import InputError
 from vibe_tasks.store.audit import note_apart
 from vibe_tasks.store.in_use import Patience
+from vibe_tasks.store.job_archive import count_jobs
 from vibe_tasks.store.upgrade import Moved, differences
 from vibe_tasks.store.upgrade import downgrade as take_down
 from vibe_tasks.store.upgrade import upgrade as bring_up
 from vibe_tasks.store.version import SCHEMA_VERSION, found_version, require_current
 from vibe_tasks.tasks import resources
+
+ARCHIVE_SINCE = 6
+"""The first schema with an archive of jobs."""
 
 _HERE = "vibe_tasks.cli.upkeep"
 _PLACES = {
@@ -116,7 +120,17 @@ def _agreed(to: int) -> bool:
     if not sys.stdin.isatty():
         raise InputError("this takes tables and columns away: give --yes where nobody can be asked")
     lost = "every job, plan and event" if to == 0 else "what newer versions have added"
+    if 0 < to < ARCHIVE_SINCE and (archived := _archived_jobs()):
+        lost += f", and with it {archived:,} archived jobs (`vibe db export` keeps them)"
     return click.confirm(f"This removes {lost}. Go on?", err=True)
+
+
+def _archived_jobs() -> int:
+    ledger = resources.database()
+    if (found_version(ledger) or 0) < ARCHIVE_SINCE:
+        return 0
+    with ledger.read() as connection:
+        return count_jobs(connection)[1]
 
 
 @db.command(example="vibe db check")

@@ -13,12 +13,12 @@ from sqlalchemy import (
     case,
     delete,
     func,
-    insert,
     null,
     or_,
     select,
     update,
 )
+from sqlalchemy.dialects import postgresql, sqlite
 
 from vibe_tasks.errors import InputError
 from vibe_tasks.store.candidates import note_written
@@ -107,7 +107,16 @@ def register(
         for lane in lanes
     ]  # fmt: skip
     if rows:
-        connection.execute(insert(worker_health).values(last_seen=now(), started_at=now()), rows)
+        kind = sqlite if connection.dialect.name == "sqlite" else postgresql
+        row = kind.insert(worker_health).values(last_seen=now(), started_at=now())
+        # Of two of one name that come at once, the later one has it.
+        new = {each: row.excluded[each] for each in (*rows[0], "last_seen", "started_at")}
+        connection.execute(
+            row.on_conflict_do_update(
+                index_elements=[_W.worker_id, _W.lane], set_={**new, "draining_at": null()}
+            ),
+            rows,
+        )
 
 
 def beat(

@@ -65,6 +65,14 @@ def end(database: Database, patience: Patience) -> None:
     patiently(database, _drop_log, patience)
 
 
+def backlog(connection: Connection) -> int:
+    """About how many entries wait; 0 where no copy is on. Counted by their numbers alone."""
+    if not is_on(connection):
+        return 0
+    ends = connection.execute(text(f"SELECT min(id), max(id) FROM {COPY_LOG}")).one()  # noqa: S608
+    return 0 if ends[0] is None else int(ends[1] - ends[0] + 1)
+
+
 def oldest(connection: Connection, limit: int) -> list[Change]:
     """The entries that have waited longest."""
     found = connection.execute(

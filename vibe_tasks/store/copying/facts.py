@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, delete, select
+from sqlalchemy.dialects import postgresql, sqlite
 
 from vibe_tasks.store.copying.rows import READY
 from vibe_tasks.store.operation_tables import MOVED_TO, OWN_PREFIX, ledger_facts
@@ -38,9 +39,13 @@ def own_facts(connection: Connection) -> Mapping[str, str]:
 
 
 def keep(connection: Connection, name: str, value: str) -> None:
-    """Write a fact over what it was."""
-    connection.execute(delete(ledger_facts).where(_F.name == name))
-    connection.execute(insert(ledger_facts).values(name=name, value=value))
+    """Write a fact over what it was; of two that do so at once the later one stays."""
+    kind = sqlite if connection.dialect.name == "sqlite" else postgresql
+    connection.execute(
+        kind.insert(ledger_facts)
+        .values(name=name, value=value)
+        .on_conflict_do_update(index_elements=[_F.name], set_={"value": value})
+    )
 
 
 def drop_copy_facts(connection: Connection) -> None:

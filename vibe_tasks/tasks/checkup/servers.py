@@ -11,6 +11,8 @@ from vibe_tasks.errors import InputError
 from vibe_tasks.finding import Finding, fine, warning, wrong
 from vibe_tasks.masking import masked
 from vibe_tasks.store import checkup, sealing, vacuum
+from vibe_tasks.store.copying import change_log
+from vibe_tasks.store.copying.facts import COPY_TO, own_facts
 from vibe_tasks.store.engine import Database, Transaction, server_time
 from vibe_tasks.store.version import SCHEMA_VERSION, found_version
 from vibe_tasks.tasks import resources
@@ -80,13 +82,15 @@ def ledger(opened: Database) -> Iterator[Finding]:
         bloat = vacuum.bloat(connection)
         days = checkup.history_days(connection)
         lacks = sealing.problem(connection)
+        copied = diagnosis.copy(
+            change_log.backlog(connection), to=own_facts(connection).get(COPY_TO, "another ledger")
+        )
     if lacks is not None:
         yield wrong("keys", lacks, KEYS)
     for _, _, _, text in bloat:
         yield warning("bloat", text, "`vibe db vacuum`, and what its text names")
     late = diagnosis.history(days, kept=kept) if kept else None
-    if late is not None:
-        yield late
+    yield from (each for each in (late, copied) if each is not None)
 
 
 def _file(opened: Database) -> Iterator[Finding]:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Text, cast, delete, insert, select, text, update
 
-from tests.ledgers import claim, new_job, row, submit
+from tests.ledgers import backdate, claim, new_job, row, submit
 from tests.plan_jobs import job_of, prepared
 from vibe_tasks.errors import SettingsError
 from vibe_tasks.flow.submission import submit_plan
@@ -203,6 +203,19 @@ def test_who_lacks_the_key_loses_no_job(database: Database, opened: Opened) -> N
     assert row(ours, "next")["args"] == broken
     with ours.write_once() as connection:
         assert jobs.claim(connection, "next", worker="w", lease=30) is None
+
+
+@pytest.mark.parametrize(("age", "wait"), [(0, 10.0), (2_000, 200.0), (86_400, 600.0)])
+def test_what_nobody_can_open_is_offered_less_and_less_often(
+    database: Database, opened: Opened, age: float, wait: float
+) -> None:
+    """A tenth of its age: its history must not grow for ever at one pace."""
+    submit(opened(NEW), new_job(id="one", args=(HUSH,)))
+    backdate(database, "one", ["created_at"], age)
+    with database.write_once() as connection:
+        assert jobs.claim(connection, "one", worker="w", lease=30) is None
+    found = row(database, "one")
+    assert found["backoff_until"] - found["status_updated_at"] == pytest.approx(wait, abs=2)
 
 
 def test_a_process_without_the_key_is_refused(database: Database, opened: Opened) -> None:

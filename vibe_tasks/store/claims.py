@@ -17,6 +17,7 @@ from sqlalchemy import (
     Connection,
     and_,
     bindparam,
+    case,
     exists,
     literal_column,
     null,
@@ -115,14 +116,21 @@ _PROMOTE = Statement(
 
 
 SEALED_WAIT = 10.0
-"""Seconds after which a job is offered again that a process could not open."""
+SEALED_SHARE = 0.1
+SEALED_LONGEST = 600.0
+"""Seconds after which a job is offered again that a process could not open: a share of its age,
+with a least and a most. Each time writes two rows of its history, for as long as nobody can."""
+
+_age_share = (now() - _J.created_at) * literal_column(str(SEALED_SHARE))
+_least, _most = literal_column(str(SEALED_WAIT)), literal_column(str(SEALED_LONGEST))
+_WAIT = case((_age_share < _least, _least), (_age_share > _most, _most), else_=_age_share)
 
 _PUT_OFF = Statement(
     update(jobs)
     .where(_J.id == _JOB, has_status(JobStatus.PROCESSING),
            _J.attempt == bindparam("of_attempt", type_=_J.attempt.type))
     .values(status=status(JobStatus.PENDING), lease_until=null(), published_at=null(),
-            backoff_until=now() + bindparam("wait"), status_updated_at=now(),
+            backoff_until=now() + _WAIT, status_updated_at=now(),
             error=bindparam("why", type_=_J.error.type))
 )  # fmt: skip
 
@@ -184,7 +192,7 @@ def taken_or_put_off(connection: Connection, taken: Claim, worker: str) -> Claim
         return taken
     why = f"{worker} cannot open its arguments: their key is none of its VIBE_PAYLOAD_KEYS"
     log.warning("job %s is left to others: %s", taken.id, why)
-    values = {"job": taken.id, "of_attempt": taken.attempt, "wait": SEALED_WAIT, "why": why}
+    values = {"job": taken.id, "of_attempt": taken.attempt, "why": why}
     _PUT_OFF.count(connection, values)
     return None
 

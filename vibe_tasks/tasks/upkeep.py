@@ -39,7 +39,7 @@ MOST_BATCHES = 400
 
 
 # Without events: once a second would be all that Flower remembers.
-@app.task(name="vibe.dispatch", ignore_result=True, queue="control", send_events=False)
+@app.task(name="vibe.dispatch", ignore_result=True, lane="control", send_events=False)
 def dispatch() -> dict[str, Any]:
     """Send what is due, notice what the broker lost, take back expired leases.
 
@@ -62,7 +62,7 @@ def dispatch() -> dict[str, Any]:
     return asdict(done)
 
 
-@app.task(name="vibe.archive", ignore_result=True, queue="control")
+@app.task(name="vibe.archive", ignore_result=True, lane="control")
 def archive() -> dict[str, Any]:
     """Archive and delete what the settings do not keep, for some seconds; what became of how many
     rows, and whether there is more, which the next tick goes on with.
@@ -75,7 +75,7 @@ def archive() -> dict[str, Any]:
     return asdict(done)
 
 
-@app.task(name="vibe.trim_attempts", ignore_result=True, queue="control")
+@app.task(name="vibe.trim_attempts", ignore_result=True, lane="control")
 def trim_old_attempts() -> int:
     """Delete the files of attempts that this host keeps no longer; of how many jobs."""
     days = resources.settings().attempts_days
@@ -84,7 +84,7 @@ def trim_old_attempts() -> int:
     )
 
 
-@app.task(name="vibe.trim_events", ignore_result=True, queue="control")
+@app.task(name="vibe.trim_events", ignore_result=True, lane="control")
 def trim_old_events() -> dict[str, Any]:
     """Delete the events that the rules do not keep; how many of each bucket, and whether there are
     more, which the next tick deletes.
@@ -93,7 +93,7 @@ def trim_old_events() -> dict[str, Any]:
     return asdict(trim_events(ledger, settings, pause=resources.pause, most=MOST_BATCHES))
 
 
-@app.task(name="vibe.trim_audit", ignore_result=True, queue="control")
+@app.task(name="vibe.trim_audit", ignore_result=True, lane="control")
 def trim_old_audit() -> int:
     """Delete entries of the audit trail that are too old to be kept; how many."""
     return audit.trim(
@@ -102,7 +102,7 @@ def trim_old_audit() -> int:
     )  # fmt: skip
 
 
-@app.task(name="vibe.vacuum", ignore_result=True, queue="control")
+@app.task(name="vibe.vacuum", ignore_result=True, lane="control")
 def vacuum_ledger() -> dict[str, Any] | None:
     """Give back the room of what was deleted, with figures of before and after; None where
     somebody has done so today, and on a server, whose autovacuum does it. The next tick goes on
@@ -118,7 +118,7 @@ def vacuum_ledger() -> dict[str, Any] | None:
     return asdict(done)
 
 
-@app.task(name="vibe.trim_job_logs", ignore_result=True, queue="control")
+@app.task(name="vibe.trim_job_logs", ignore_result=True, lane="control")
 def trim_old_job_logs() -> int:
     """Delete what jobs said too long ago to be kept; how many pieces."""
     return job_logs.trim(

@@ -25,7 +25,7 @@ from vibe_tasks.tasks.fleet.scaler import LEFT_ALONE, Scaler, Verdict
 log = logging.getLogger(__name__)
 
 
-@app.task(name="vibe.scale", ignore_result=True, queue="control")
+@app.task(name="vibe.scale", ignore_result=True, lane="control")
 def scale() -> list[dict[str, Any]]:
     """Look at each lane of the fleet, and start or end workers."""
     return [asdict(each) for each in check(resources.ledger(), resources.settings())]

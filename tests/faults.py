@@ -16,6 +16,7 @@ from sqlalchemy import event
 
 from vibe_tasks.store import version
 from vibe_tasks.store.engine import DATABASE_ERRORS, Database, open_database
+from vibe_tasks.store.timed_cursor import TimedCursor
 
 START = 1_000_000.0
 """Epoch seconds at which every example begins; whole numbers keep the arithmetic exact."""
@@ -144,7 +145,7 @@ def _sqlite_connection(fault: Fault) -> type[sqlite3.Connection]:
 
 
 def _postgres_cursor(fault: Fault) -> type[psycopg.Cursor[Any]]:
-    class FaultyCursor(psycopg.Cursor[Any]):
+    class FaultyCursor(TimedCursor):
         def execute(self, *arguments: Any, **options: Any) -> Any:
             fault.strike(psycopg.OperationalError("could not extend file"))
             return super().execute(*arguments, **options)

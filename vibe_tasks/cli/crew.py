@@ -68,7 +68,9 @@ class Crew:
             grow_to=grow_to, web=web,
         )  # fmt: skip
         self.owns = False
-        self._idle_grace = GOODBYE if web else AT_ONCE
+        # The spans of the last second are sent at the end of each process.
+        traced = resources.settings().traces != "none"
+        self._idle_grace = None if traced else GOODBYE if web else AT_ONCE
         self._look_at = 0.0
 
     def start(self) -> None:

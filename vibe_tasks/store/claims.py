@@ -122,7 +122,8 @@ SEALED_LONGEST = 600.0
 with a least and a most. Each time writes two rows of its history, for as long as nobody can."""
 
 _age_share = (now() - _J.created_at) * literal_column(str(SEALED_SHARE))
-_least, _most = literal_column(str(SEALED_WAIT)), literal_column(str(SEALED_LONGEST))
+_least: ColumnElement[float] = literal_column(str(SEALED_WAIT))
+_most: ColumnElement[float] = literal_column(str(SEALED_LONGEST))
 _WAIT = case((_age_share < _least, _least), (_age_share > _most, _most), else_=_age_share)
 
 _PUT_OFF = Statement(

@@ -256,7 +256,7 @@ def open_database(
         json_deserializer=None if sealing is None else partial(sealing.loads),
         connect_args={"timeout": 5.0, "check_same_thread": False}
         if sqlite
-        else dict(SERVER_OPTIONS),
+        else _server_arguments(),
     )  # fmt: skip
     if sqlite:
         _prepare_sqlite(engine, clock, None if sealing is None else sealing.text)
@@ -288,9 +288,13 @@ def _prepare_sqlite(
         return OperationalError(context.statement, None, error) if was_left(error) else None
 
 
-def _prepare_server(engine: Engine) -> None:
+def _server_arguments() -> dict[str, Any]:
     from vibe_tasks.store.timed_cursor import TimedCursor  # noqa: PLC0415  not with SQLite
 
+    return {**SERVER_OPTIONS, "cursor_factory": TimedCursor}
+
+
+def _prepare_server(engine: Engine) -> None:
     @event.listens_for(engine, "connect")
     def on_connect(connection: psycopg.Connection, _record: object) -> None:
         # A statement and not an `options` of the connection, which a URL or PGOPTIONS may have.
@@ -298,7 +302,6 @@ def _prepare_server(engine: Engine) -> None:
         milliseconds = f"{STOPPED_AFTER * 1000:.0f}"
         connection.execute(f"SET idle_in_transaction_session_timeout = {milliseconds}")
         connection.autocommit = before
-        connection.cursor_factory = TimedCursor
 
 
 def verify_pragmas(connection: sqlite3.Connection) -> None:

@@ -26,6 +26,7 @@ from vibe_tasks.store.history import count_history, history_of
 from vibe_tasks.store.job_archival import old_jobs
 from vibe_tasks.store.operation_tables import jobs_archive
 from vibe_tasks.store.plan_list import outcomes_of
+from vibe_tasks.store.retention import tidying
 from vibe_tasks.store.statement import driver
 
 DAY = 86_400.0
@@ -158,6 +159,21 @@ def test_too_many_are_archived_whatever_their_age(database: Database) -> None:
     assert count_history(database) == (4, 9)
     assert len(history_of(database, "a")) == 3
     assert tidied(database, few) == {}
+
+
+def test_large_jobs_go_in_small_batches(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A batch copies no more than so much, whatever the number of its rows; one alone may."""
+    monkeypatch.setattr(job_archival, "BATCH_CHARACTERS", 10_000)
+    names = [f"job-{number}" for number in range(7)]
+    ended(database, *names[:3], args=("x" * 3_000,))
+    ended(database, names[3], args=("x" * 40_000,))
+    ended(database, *names[4:], args=("x",))
+    submit(database, new_job(id="newest"))
+    done = [step.rows for step in tidying(database, JOBS, monotonic=lambda: 0.0) if step.rows]
+    assert done == [2, 1, 1, 2, 1]  # from a small one on each has at most twice as many
+    assert left(database) == {"newest"}
 
 
 def test_an_id_that_is_given_again_is_the_later_job(database: Database) -> None:

@@ -33,7 +33,8 @@ class Walk:
     Attributes:
         table: Where they are.
         verb: What becomes of them.
-        look: Finds at most so many after the one that is given, None at the start.
+        look: Finds at most so many after the one that is given, None at the start; none where there
+            are no more.
         act: Does it to those that were found; how many rows it was done to.
         limit: Rows to which it is done at most; None: all that are found.
     """
@@ -88,7 +89,8 @@ def steps(
                 connection.exec_driver_sql(_NO_FLUSH)
             rows = walk.act(connection, found)
         seconds = monotonic() - began
-        size = next_size(size, seconds, aim=aim, most=most)
+        # Whoever looks may give fewer than were wanted, where they are large.
+        size = next_size(min(size, len(found)), seconds, aim=aim, most=most)
         left = None if left is None else left - rows
         yield Step(table=walk.table, verb=walk.verb, rows=rows, seconds=seconds)
 

@@ -34,6 +34,10 @@ from vibe_tasks.store.schema import JsonText, chords, has_status, jobs, plans
 from vibe_tasks.store.sealing import sealed_text
 from vibe_tasks.store.statement import Statement
 
+BATCH_CHARACTERS = 2_000_000
+"""Of rows that one batch copies: a hundred jobs with large results would hold up claims. A larger
+one goes alone."""
+
 _J, _A, _P, _C = jobs.c, jobs_archive.c, plans.c, chords.c
 _other = jobs.alias("other")
 _BEFORE = bindparam("before", type_=_J.status_updated_at.type)
@@ -131,12 +135,24 @@ def _walk(connection: Connection, before: float, bound: int, limit: int | None) 
         after = 0 if last is None else last.seq
         given = {"before": before, "after": after, "bound": bound, "most": size}
         rows = _LOOK.all(connection, given)
-        return [_spare(dict(zip(_COLUMNS, row, strict=True)), connection) for row in rows]
+        return _bite(_spare(dict(zip(_COLUMNS, row, strict=True)), connection) for row in rows)
 
     def act(connection: Connection, found: Sequence[Any]) -> int:
         return _move(connection, [each for each in found if each.row["id"] not in needed], before)
 
     return Walk(table=jobs.name, verb="archived", look=look, act=act, limit=limit)
+
+
+def _bite(found: Iterable[_Spare]) -> list[_Spare]:
+    """The first of these that are copied together."""
+    bite: list[_Spare] = []
+    characters = 0
+    for each in found:
+        characters += len(each.row["row"])
+        if bite and characters > BATCH_CHARACTERS:
+            break
+        bite.append(each)
+    return bite
 
 
 def _needed_by_chords(connection: Connection) -> frozenset[str]:

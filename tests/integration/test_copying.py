@@ -34,7 +34,7 @@ from vibe_tasks.store import upgrade, version
 from vibe_tasks.store.checkup import lock_waits
 from vibe_tasks.store.copying import change_log, facts, fence, switch
 from vibe_tasks.store.copying.comparison import Compared, compare
-from vibe_tasks.store.copying.rows import READY
+from vibe_tasks.store.copying.rows import READY, TABLES, batches
 from vibe_tasks.store.copying.target import Target
 from vibe_tasks.store.engine import Database, open_database
 from vibe_tasks.store.in_use import Patience
@@ -238,6 +238,38 @@ def test_a_release_that_is_under_way_is_waited_for(sqlite_url: str, postgres_url
         assert set(facts.own_facts(connection)) == {READY}
     source.close()
     copy.close()
+
+
+def test_a_walk_ends_whoever_writes_meanwhile(database: Database) -> None:
+    """One that adds a row for each that is read would be followed for ever."""
+    submit(database, new_job())
+    (table,) = (each for each in TABLES if each.name == "jobs")
+    seen = []
+    for number, rows in enumerate(batches(database, table)):
+        assert number < 5
+        seen.append(len(rows))
+        submit(database, new_job())
+    assert seen == [1]
+
+
+def test_the_log_is_read_once_and_then_what_is_new(sqlite_url: str) -> None:
+    """Of thousands of entries each batch that differs would ask all; and none is overlooked that
+    became visible after one with a higher number.
+    """
+    source = open_database(sqlite_url)
+    version.create(source)
+    change_log.begin(source, PATIENCE)
+    put = text(f"INSERT INTO {COPY_LOG} (id, name, key) VALUES (:id, 'jobs', :key)")  # noqa: S608
+    log, keys = change_log.Noted(), [(number,) for number in (5, 7, 6)]
+    with source.write_once() as connection:
+        assert log.among(connection, "jobs", keys) == set()
+        for number, found in ((5, {5}), (7, {5, 7}), (6, {5, 6, 7})):
+            connection.execute(put, {"id": number, "key": f"[{number}]"})
+            assert log.among(connection, "jobs", keys) == {(each,) for each in found}
+        connection.execute(text(f"DELETE FROM {COPY_LOG}"))  # noqa: S608
+        assert log.among(connection, "jobs", keys) == set(keys)
+        assert log.among(connection, "events", keys) == set()
+    source.close()
 
 
 def test_an_undone_copy_leaves_nothing_behind(pair: tuple[Database, Database]) -> None:

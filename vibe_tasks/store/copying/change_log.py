@@ -6,6 +6,7 @@ that something changed, not what.
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -92,17 +93,29 @@ def forget(connection: Connection, changes: Sequence[Change]) -> None:
     )
 
 
-def waiting(connection: Connection, table: str, keys: Collection[Key]) -> set[Key]:
-    """Those of these keys that have an entry."""
-    if not keys:
-        return set()
-    statement = text(f"SELECT key FROM {COPY_LOG} WHERE name = :name").bindparams(name=table)  # noqa: S608
-    wanted, found = set(keys), set()
-    for noted in connection.execute(statement).scalars():
-        key = tuple(json.loads(noted))
-        if key in wanted:
-            found.add(key)
-    return found
+class Noted:
+    """The keys that have an entry, as far as the log was read: a log of thousands is not to be read
+    anew for each batch of rows that is compared, while nobody takes anything out of it.
+    """
+
+    def __init__(self) -> None:
+        self._keys: defaultdict[str, set[Key]] = defaultdict(set)
+        self._last = 0
+
+    def among(self, connection: Connection, table: str, keys: Collection[Key]) -> set[Key]:
+        """Those of these keys that have an entry."""
+        known = self._keys[table]
+        for since in (self._last, 0):  # one with a lower number may have become visible since
+            if known.issuperset(keys):
+                break
+            self._read(connection, since)
+        return known.intersection(keys)
+
+    def _read(self, connection: Connection, since: int) -> None:
+        entries = text(f"SELECT id, name, key FROM {COPY_LOG} WHERE id > :since")  # noqa: S608
+        for number, name, key in connection.execute(entries, {"since": since}):
+            self._keys[name].add(tuple(json.loads(key)))
+            self._last = max(self._last, number)
 
 
 def _make_log(connection: Connection) -> None:

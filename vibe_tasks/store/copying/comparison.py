@@ -89,11 +89,11 @@ def compare(source: Database, copy: Database) -> Compared:
         source: The ledger.
         copy: Its copy.
     """
-    found = _Found()
+    found, log = _Found(), change_log.Noted()
     for table in TABLES:
         for seen, differing in _differing(source, copy, table):
             found.rows += seen
-            found.add(_mark(source, table, differing))
+            found.add(_mark(source, log, table, differing))
     return found.compared()
 
 
@@ -102,7 +102,7 @@ def compare_open(source: Database, copy: Database, before: Compared) -> Compared
     at again.
     """
     wrong = [each for each in before.mismatches if not each.pending]
-    found = _Found(rows=before.rows, count=before.wrong, wrong=wrong)
+    found, log = _Found(rows=before.rows, count=before.wrong, wrong=wrong), change_log.Noted()
     for table in TABLES:
         keys = list(before.open.get(table.name, ()))
         for at in range(0, len(keys), MOST_ROWS):
@@ -112,7 +112,7 @@ def compare_open(source: Database, copy: Database, before: Compared) -> Compared
             with copy.read() as connection:
                 there = by_keys(connection, table, some)
             differing = [_differs(table, key, here.get(key), there.get(key)) for key in some]
-            found.add(_mark(source, table, [each for each in differing if each]))
+            found.add(_mark(source, log, table, [each for each in differing if each]))
     return found.compared()
 
 
@@ -210,12 +210,14 @@ def _added(source: Database, copy: Database, table: Copied) -> Iterator[list[Mis
         last = keys[-1]
 
 
-def _mark(source: Database, table: Copied, found: list[Mismatch]) -> list[Mismatch]:
+def _mark(
+    source: Database, log: change_log.Noted, table: Copied, found: list[Mismatch]
+) -> list[Mismatch]:
     """The same, each with whether the log has it."""
     if not found:
         return []
     with source.read() as connection:
         if not change_log.is_on(connection):
             return found
-        noted = change_log.waiting(connection, table.name, [each.key for each in found])
+        noted = log.among(connection, table.name, [each.key for each in found])
     return [replace(each, pending=each.key in noted) for each in found]

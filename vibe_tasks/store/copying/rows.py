@@ -137,6 +137,9 @@ def batches(database: Database, table: Copied, key: Key | None = None) -> Iterat
     """All rows in the order of the key, in batches of bounded size; each is read by itself, so
     nobody is held up and no transaction is open in between.
 
+    It ends where the table ended when it was looked at: whoever writes faster than is read here
+    would be followed for ever.
+
     Args:
         database: Where they are.
         table: The table.
@@ -149,6 +152,8 @@ def batches(database: Database, table: Copied, key: Key | None = None) -> Iterat
         if not rows:
             return
         yield rows
+        if len(rows) < limit:
+            return
         key = table.key_of(rows[-1])
         looked_at = rows[:: 1 + len(rows) // _LOOKED_AT]
         limit = next_limit(len(looked_at), size_of(looked_at))

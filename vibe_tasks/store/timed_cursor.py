@@ -19,7 +19,7 @@ class TimedCursor(psycopg.Cursor[Any]):
     The server starts that timer when it reports that it is ready, and stops it at the next message
     of any kind. psycopg ends `executemany` with a Flush after the Sync: the server has nothing to
     report, so the timer stays off, and a process that is stopped there would keep its locks for
-    ever (seen with psycopg 3.3 and PostgreSQL 16 to 18). An empty statement makes the server ready
+    ever (seen with psycopg 3.3 and PostgreSQL 18). An empty statement makes the server ready
     once more; it costs a round trip.
     """
 

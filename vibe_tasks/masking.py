@@ -22,6 +22,9 @@ ADDRESSES = frozenset({"escalation_webhook", "fleet_webhook"})
 
 _WEB = frozenset({"http", "https"})
 
+DRIVER = "+psycopg"
+"""What our URLs of PostgreSQL have and nobody has to write: people are not shown it."""
+
 SHORTEST = 4
 """Characters of a secret that is looked for in texts; a shorter one is in every second word."""
 
@@ -53,8 +56,8 @@ def shown(name: str, value: Any) -> Any:
 
 def masked(value: Any) -> Any:
     """The value with the secrets of a URL replaced: its password, and in its query what is named
-    like one. In a web address a user alone is a token, as hosting sites give them out, and the
-    whole query may be one.
+    like one; and as people write it, without the name of a driver. In a web address a user alone is
+    a token, as hosting sites give them out, and the whole query may be one.
     """
     if not isinstance(value, str) or "://" not in value:
         return value
@@ -72,7 +75,7 @@ def masked(value: Any) -> Any:
         query = "&".join(_parameter(each, web=web) for each in query.split("&"))
     if web and fragment:
         fragment = MASK
-    return f"{scheme}://{host}{slash}{path}{mark}{query}{hash_}{fragment}"
+    return f"{scheme.removesuffix(DRIVER)}://{host}{slash}{path}{mark}{query}{hash_}{fragment}"
 
 
 def masked_text(text: str) -> str:

@@ -67,8 +67,11 @@ def test_there_and_back(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     and the ledger that was there is kept.
     """
     file = tmp_path / "backup.db"
-    for command in (["vacuum"], ["backup", file], ["restored"]):
-        assert "there is no ledger in" in refused("db", *command)
+    for command in (
+        ["vacuum"], ["backup", file], ["restored"], ["archive"], ["export", file], ["check"],
+        ["downgrade", "--to", "5"],
+    ):  # fmt: skip
+        assert f"there is no ledger in {home}: is VIBE_HOME" in refused("db", *command)
     assert "no file" in refused("db", "restore", file)
     assert not (home / "ledger.db").exists()
     ledger = resources.ledger()
@@ -83,6 +86,12 @@ def test_there_and_back(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     submit(ledger, new_job())
     ledger.close()
     assert "has 7 jobs and 0 plans: --force moves it aside" in refused("db", "restore", file)
+    (tmp_path / "text").write_text("no ledger")
+    assert "text is no ledger that can be read" in refused("db", "restore", tmp_path / "text")
+    for command in ("backup", "restore", "export"):
+        assert "give the name of a file" in refused("db", command, "")
+    assert refused("db", "backup", "nodir/c.db") == "vibe: there is no folder nodir\n"
+    assert "--force goes with --full" in refused("db", "vacuum", "--force")
     assert "give --yes where nobody can be asked" in refused("db", "restore", file, "--force")
     with monkeypatch.context() as patch:
         patch.setattr(upkeep, "_agreed", lambda: False)

@@ -109,7 +109,8 @@ def test_why_it_waits_is_told(ledger: Database) -> None:
     assert explained("c")["waits"] == "lane code is paused"
     assert explain("c").startswith("c waits: lane code is paused; `vibe lanes resume code`\n")
     assert explained("d")["waits"].startswith("until ")
-    assert "decided   now: no worker, the only worker with gpu is full\n" in explain("b")
+    nobody = "for no worker in particular (the only worker with gpu is full)"
+    assert f"decided   now: {nobody}\n" in explain("b")
 
 
 def test_a_started_job_shows_what_was_recorded(ledger: Database) -> None:

@@ -6,13 +6,16 @@ import json
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
+from tests.archives import JOBS, ended, tidied
 from tests.homes import forget, own_home
 from vibe_tasks.cli.main import cli
-from vibe_tasks.store import version, workers
+from vibe_tasks.store import audit, version, workers
 from vibe_tasks.store.version import SCHEMA_VERSION
 from vibe_tasks.store.workers import Registered
 from vibe_tasks.tasks import resources
@@ -63,6 +66,30 @@ def test_workers_that_could_not_go_on_are_asked_for() -> None:
     assert f"online: w1@build (schema {older})" in result.stderr
     assert moved(vibe("upgrade", "--force", "--json")) == (int(older), SCHEMA_VERSION)
     assert vibe("upgrade").stdout == f"schema {SCHEMA_VERSION}, nothing to do\n"
+
+
+@pytest.mark.usefixtures("home")
+def test_what_a_downgrade_takes_away_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Archived jobs and the audit trail, where there are any, and how to keep them."""
+    asked: list[str] = []
+    terminal = SimpleNamespace(stdin=SimpleNamespace(isatty=lambda: True))
+    monkeypatch.setattr("vibe_tasks.cli.database.sys", terminal)
+    monkeypatch.setattr(click, "confirm", lambda text, **_: asked.append(text))
+    plain = "This removes what newer versions have added. Go on?"
+    assert vibe("downgrade", "--to", "5").exit_code == 1
+    by = audit.By(actor="ann", source="cli", origin="desk")
+    audit.note_apart(resources.database(), by, "lane.pause", "code")
+    assert vibe("downgrade", "--to", "5").exit_code == 1
+    ended(resources.ledger(), "old-1", "old-2", days=100)
+    ended(resources.ledger(), "newest", days=0)
+    tidied(resources.ledger(), JOBS)
+    assert vibe("downgrade", "--to", "5").exit_code == 1
+    added = "This removes what newer versions have added, and with it"
+    kept = "(`vibe db export` keeps them). Go on?"
+    assert asked == [
+        plain, f"{added} the audit trail of 1 entry {kept}",
+        f"{added} 2 archived jobs and the audit trail of 1 entry {kept}",
+    ]  # fmt: skip
 
 
 def test_a_ledger_of_the_next_version_is_told_from_our_own(home: Path) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +17,16 @@ from sqlalchemy.exc import OperationalError
 from tests.copies import copied, run
 from tests.homes import own_home
 from tests.ledgers import new_job, submit
+from tests.migration.test_upgrade import with_another
 from vibe_tasks.cli.main import cli
-from vibe_tasks.errors import MovedError, UnavailableError
+from vibe_tasks.errors import InputError, MovedError, UnavailableError
 from vibe_tasks.store import version
 from vibe_tasks.store.copying import fence, switch
 from vibe_tasks.store.copying.copier import Copier
 from vibe_tasks.store.copying.target import Target
 from vibe_tasks.store.engine import Database, open_database
 from vibe_tasks.store.in_use import Patience
+from vibe_tasks.store.upgrade import downgrade, upgrade
 
 PATIENCE = Patience(rest=0.01)
 AWAY = OperationalError("COMMIT", None, OSError("the line is dead"))
@@ -150,6 +154,9 @@ def test_the_command_copies_compares_switches_and_takes_back(
     """
     source, copy = (each.url for each in pair)
     with own_home(tmp_path, monkeypatch):
+        foreign = f"sqlite:///{tmp_path / 'foreign.db'}"
+        with closing(sqlite3.connect(tmp_path / "foreign.db")) as raw:
+            raw.execute("CREATE TABLE mine (x)")
         assert "no copy of this ledger" in vibe(source, copy, "--undo").stdout
         done = vibe(source, copy)
         assert done.exit_code == 0, done.output
@@ -179,7 +186,12 @@ def test_the_command_copies_compares_switches_and_takes_back(
         assert (moved["switched"], moved["mismatch_count"]) == (True, 0)
         again = vibe(source, new, "--switch")
         assert (again.exit_code, "already" in again.stdout) == (0, True)
+        nowhere = f"sqlite:///{tmp_path / 'nowhere.db'}"
         for arguments, said in (
+            ((source, new, "--force"), "--force goes with --undo"),
+            ((nowhere, new), f"FROM: there is no file {tmp_path / 'nowhere.db'}"),
+            ((new, nowhere, "--compare-only"), "TO: there is no file"),
+            ((foreign, new), "foreign.db is no ledger of vibe_tasks"),
             (("mysql://me:secret@h/x", new), "mysql://me:***@h/x: use sqlite:///PATH"),
             ((source, new, "--undo", "--switch"), "exclude each other"),
             ((source, f"sqlite:///{tmp_path / 'd.db'}"), "this ledger has moved to"),
@@ -188,3 +200,40 @@ def test_the_command_copies_compares_switches_and_takes_back(
             refused = vibe(*arguments)
             assert refused.exit_code == 2, refused.output
             assert said in refused.stderr
+            assert refused.stderr.count("\n") == 1
+        assert "is no ledger" in vibe(foreign, new, "--undo").stderr
+        assert not (tmp_path / "nowhere.db").exists()
+
+
+def test_a_copy_that_is_gone_is_no_copy_that_was_not_released(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pair: tuple[Database, Database]
+) -> None:
+    """A file that is not there is like a server that does not answer, and is not made anew."""
+    source, copy = pair
+    copied(source, copy)
+    copy.close()
+    file = tmp_path / "b.db"
+    file.unlink()
+    with own_home(tmp_path, monkeypatch):
+        refused = vibe(source.url, copy.url, "--undo")
+        assert (refused.exit_code, "does not answer" in refused.stderr) == (2, True)
+        assert "the ledger as before" in vibe(source.url, copy.url, "--undo", "--force").stdout
+    assert not file.exists()
+    submit(source, new_job())
+
+
+def test_a_ledger_that_is_being_copied_keeps_its_schema(
+    tmp_path: Path, pair: tuple[Database, Database]
+) -> None:
+    """Its triggers know the tables as they are, and the other side would be of another version."""
+    source, copy = pair
+    versions = with_another(tmp_path / "versions")
+    copied(source, copy)
+    says = "`vibe db copy --undo FROM TO` ends the copy"
+    with pytest.raises(InputError, match=says):
+        upgrade(source, to=version.SCHEMA_VERSION + 1, versions=versions)
+    with pytest.raises(InputError, match=says):
+        downgrade(source, to=version.SCHEMA_VERSION - 1)
+    assert upgrade(source).after == version.SCHEMA_VERSION  # it has that already
+    assert switch.undo(source, copy, PATIENCE)
+    assert upgrade(source, to=version.SCHEMA_VERSION + 1, versions=versions).before == 6

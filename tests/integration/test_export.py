@@ -19,6 +19,7 @@ from vibe_tasks.cli.main import cli
 from vibe_tasks.errors import InputError
 from vibe_tasks.flow.export import delete_exported, export, exported_rows, read_export
 from vibe_tasks.retention import Keeping
+from vibe_tasks.store import audit
 from vibe_tasks.store.engine import Database
 from vibe_tasks.store.history import count_history
 from vibe_tasks.store.job_archive import count_jobs
@@ -46,6 +47,12 @@ def told(*arguments: str) -> Any:
     return json.loads(result.stdout)
 
 
+def age_audit(database: Database, days: float) -> None:
+    """Put all entries of the audit trail back by so many days."""
+    with database.begin() as connection:
+        connection.execute(text("UPDATE audit SET at = at - :by"), {"by": days * 86_400})
+
+
 def filled(database: Database) -> None:
     """Three archived jobs with their history, two of them older than the third."""
     ended(database, "old-1", "old-2", days=100)
@@ -58,14 +65,20 @@ def test_a_file_holds_what_the_archive_held(database: Database, tmp_path: Path) 
     """Every row of before a moment, as JSON; then exactly those can be deleted."""
     filled(database)
     file = tmp_path / "old.jsonl.gz"
+    ann = audit.By(actor="ann@desk", source="cli", origin="desk")
+    audit.note_apart(database, ann, "lane.pause", "code")
+    age_audit(database, days=100)
+    audit.note_apart(database, ann, "lane.resume", "code")
     with database.read() as connection:
         now = float(connection.execute(text("SELECT vibe_now()")).scalar_one())
     made = export(database, file, before=now - 60 * 86_400)
-    assert made.rows == {"job_history_archive": 6, "jobs_archive": 2, "events": 0}
+    assert made.rows == {"job_history_archive": 6, "jobs_archive": 2, "events": 0, "audit": 1}
     assert made.size == file.stat().st_size
     assert read_export(file) == made.rows
     rows = [row for table, row in exported_rows(file) if table == "jobs_archive"]
     assert [row["row"]["result"]["big"] for row in rows] == [2**70, 2**70]
+    (entry,) = (row for table, row in exported_rows(file) if table == "audit")
+    assert (entry["actor"], entry["action"]) == ("ann@desk", "lane.pause")
     gone = delete_exported(database, file, monotonic=lambda: 0.0, pause=lambda _: None)
     assert gone == {"job_history_archive": 6, "jobs_archive": 2}
     assert count_history(database) == (3, 3)
@@ -73,6 +86,8 @@ def test_a_file_holds_what_the_archive_held(database: Database, tmp_path: Path) 
         assert count_jobs(connection) == (1, 1)
     again = delete_exported(database, file, monotonic=lambda: 0.0, pause=lambda _: None)
     assert sum(again.values()) == 0
+    with database.read() as connection:
+        assert len(audit.entries(connection)) == 2
 
 
 def test_a_damaged_file_deletes_nothing(database: Database, tmp_path: Path) -> None:
@@ -118,7 +133,10 @@ def test_a_file_that_cannot_be_written_leaves_nothing(ledger: Database, tmp_path
     with pytest.raises(InputError, match="No such file or directory"):
         export(ledger, tmp_path / "nowhere" / "old.jsonl.gz")
     before = set(tmp_path.iterdir())
-    for words in (["--before", "soon"], ["--before", "2026-01-01", "--days", "3"]):
+    for words in (
+        ["--before", "soon"], ["--before", "2026-01-01", "--days", "3"], ["--days", "nan"],
+        ["--before", "0001-01-01"],
+    ):  # fmt: skip
         result = vibe("db", "export", "old.jsonl.gz", *words)
         assert (result.exit_code, result.stdout) == (2, "")
         assert len(result.stderr.splitlines()) == 1
@@ -127,7 +145,7 @@ def test_a_file_that_cannot_be_written_leaves_nothing(ledger: Database, tmp_path
 
 
 def test_the_commands_tell_what_they_did(ledger: Database) -> None:
-    """In figures, and in words; without a ledger there is nothing to do."""
+    """In figures, and in words."""
     plan(ledger, "over")
     ended(ledger, "of-plan", plan_id="over", task_id="a")
     ended(ledger, "call")
@@ -141,7 +159,9 @@ def test_the_commands_tell_what_they_did(ledger: Database) -> None:
     assert "6 rows moved; the history has 3, the archive 6" in said
     assert "2 jobs moved; 1 ended ones stay, the archive has 2" in said
     made = told("db", "export", "--days", "1", "one.jsonl.gz")
-    assert made["rows"] == {"job_history_archive": 6, "jobs_archive": 2, "events": 0}
+    assert made["rows"] == {
+        "job_history_archive": 6, "jobs_archive": 2, "events": 0, "audit": 0,
+    }  # fmt: skip
     assert made["deleted"] == {}
     said = vibe("db", "export", "--before", "2100-01-01", "--delete", "two.jsonl.gz").stdout
     assert "two.jsonl.gz: 6 of job_history_archive, 2 of jobs_archive" in said
@@ -161,6 +181,7 @@ def test_an_archived_job_is_shown_like_any_other(ledger: Database) -> None:
     assert "archived " in vibe("jobs", "show", "long-ago").stdout
     assert [each["id"] for each in told("jobs", "list", "--archived")] == ["long-ago"]
     assert told("jobs", "list", "--archived", "--status", "failed") == []
+    assert "no archived jobs in" in vibe("jobs", "list", "--archived", "--lane", "x").stdout
     assert told("jobs", "explain", "long-ago")["status"] == "completed"
     assert told("jobs", "log", "long-ago") == []
     for words in (["retry"], ["cancel"]):

@@ -32,7 +32,7 @@ from vibe_tasks.store import (
     workers,
 )
 from vibe_tasks.store.backup import back_up
-from vibe_tasks.store.copying import change_log
+from vibe_tasks.store.copying import change_log, fence
 from vibe_tasks.store.engine import Database, open_database
 from vibe_tasks.store.in_use import Patience
 from vibe_tasks.store.operation_tables import ledger_facts
@@ -286,6 +286,18 @@ def test_a_copy_that_was_under_way_is_over(database: Database) -> None:
     with database.begin() as connection:
         assert not change_log.is_on(connection)
         assert restored.resume(connection).due == 2
+
+
+def test_a_backup_of_a_closed_ledger_is_open(ledger: Database, tmp_path: Path) -> None:
+    """One that was made in the middle of a switch would refuse all that is written to it."""
+    change_log.begin(ledger, Patience())
+    fence.put_up(ledger, "postgresql://db/vibe", Patience(), by="a switch")
+    file = tmp_path / "ledger.backup"
+    back_up(ledger, file, pause=no_pause)
+    assert put_back(file, ledger, force=True).jobs == len(JobStatus)
+    version.require_current(ledger)
+    submit(ledger, new_job(id="since"))
+    assert upgrade.differences(ledger) == ()
 
 
 def test_what_refuses_its_rows_is_told(ledger: Database, tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ import click
 
 from vibe_tasks.cli.commands import Command
 from vibe_tasks.cli.database import done
-from vibe_tasks.cli.ledger import ledger_exists, look_into_ledger
+from vibe_tasks.cli.ledger import open_ledger, require_ledger
+from vibe_tasks.cli.numbers import DAYS, File
 from vibe_tasks.cli.printing import counted, json_option, print_json
 from vibe_tasks.errors import InputError
 from vibe_tasks.flow import archiving
@@ -24,9 +25,9 @@ from vibe_tasks.tasks import resources
 
 
 @click.command(cls=Command, example="vibe db archive --days 30")
-@click.option("--days", type=click.FloatRange(min=0), metavar="DAYS",
+@click.option("--days", type=DAYS, metavar="DAYS",
               help="Archive history that is older; by default VIBE_HISTORY_DAYS.")  # fmt: skip
-@click.option("--jobs-days", type=click.FloatRange(min=0), metavar="DAYS",
+@click.option("--jobs-days", type=DAYS, metavar="DAYS",
               help="Archive jobs that ended before; by default VIBE_JOBS_DAYS.")  # fmt: skip
 @json_option
 def archive(days: float | None, jobs_days: float | None, as_json: bool) -> None:
@@ -37,17 +38,12 @@ def archive(days: float | None, jobs_days: float | None, as_json: bool) -> None:
     """
     settings = resources.settings()
     kept = keeping(settings).but(history_days=days, jobs_days=jobs_days)
-    there = ledger_exists()
-    with look_into_ledger() as ledger:
+    require_ledger()
+    with open_ledger() as ledger:
         tidied = archiving.tidy(ledger, kept, monotonic=resources.monotonic, pause=resources.pause)
-        folders = 0
-        if there:
-            folders = archiving.remove_old_attempts(
-                ledger, resources.home(), settings.attempts_days
-            )
+        folders = archiving.remove_old_attempts(ledger, resources.home(), settings.attempts_days)
         told = archiving.figures(ledger, tidied, folders=folders)
-        if there:
-            done("db.archive", told)
+        done("db.archive", told)
     if as_json:
         print_json(told)
     else:
@@ -71,21 +67,21 @@ def _tell(told: Mapping[str, Any]) -> None:
 
 
 @click.command(cls=Command, example="vibe db export --before 2026-01-01 --delete old.jsonl.gz")
-@click.argument("file", metavar="FILE.jsonl.gz", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("file", metavar="FILE.jsonl.gz", type=File())
 @click.option("--before", metavar="DATE", help="Only what is older, such as 2026-01-31.")
-@click.option("--days", type=click.FloatRange(min=0), help="Only what is older than this.")
+@click.option("--days", type=DAYS, metavar="DAYS", help="Only what is older than this.")
 @click.option("--delete", is_flag=True,
               help="Then delete from the archive what the file holds.")  # fmt: skip
 @json_option
 def export(file: Path, before: str | None, days: float | None, delete: bool, as_json: bool) -> None:
-    """Write archived history and jobs, and events, to a compressed file of JSON lines.
+    """Write archived history and jobs, events and the audit trail to a file: compressed JSON lines.
 
     The file is read again before it gets its name.
     """
     if before is not None and days is not None:
         raise InputError("give --before or --days, not both")
-    there = ledger_exists()
-    with look_into_ledger() as ledger:
+    require_ledger()
+    with open_ledger() as ledger:
         until = None if before is None else _epoch(before)
         if days is not None:
             until = server_time(ledger) - days * SECONDS_PER_DAY
@@ -96,8 +92,7 @@ def export(file: Path, before: str | None, days: float | None, delete: bool, as_
                 ledger, file, monotonic=resources.monotonic, pause=resources.pause
             )
         told = {"file": str(file), "size": made.size, "rows": dict(made.rows), "deleted": gone}
-        if there:
-            done("db.export", told)
+        done("db.export", told)
     if as_json:
         print_json(told)
         return
@@ -110,6 +105,10 @@ def export(file: Path, before: str | None, days: float | None, delete: bool, as_
 def _epoch(text: str) -> float:
     """Epoch seconds of a date, or a date and time, here where no zone is given."""
     try:
-        return datetime.fromisoformat(text).timestamp()
+        moment = datetime.fromisoformat(text)
     except ValueError as error:
         raise InputError(f"--before: {text!r} is no date; write it as 2026-01-31") from error
+    try:
+        return moment.timestamp()
+    except (ValueError, OverflowError) as error:  # in the years 1 and 9999, in some time zones
+        raise InputError(f"--before: {text!r} is too far away") from error

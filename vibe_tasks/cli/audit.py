@@ -12,6 +12,7 @@ import click
 
 from vibe_tasks.cli.commands import Group
 from vibe_tasks.cli.ledger import look_into_ledger, place
+from vibe_tasks.cli.numbers import Whole
 from vibe_tasks.cli.printing import json_option, moment, print_json, print_table, short_id
 from vibe_tasks.errors import InputError
 from vibe_tasks.store.audit import entries
@@ -39,10 +40,10 @@ def audit() -> None:
 @click.option("--action", metavar="NAME", help="Such actions: job.cancel, or job for all on jobs.")
 @click.option("--since", metavar="WHEN", help="From then on: 90m, 24h or 7d ago, or a date.")
 @click.option(
-    "--limit", type=click.IntRange(1, 100_000), default=100, show_default=True,
+    "--limit", type=Whole(1, 100_000), default=100, show_default=True,
     help="At most so many, the newest.",
 )  # fmt: skip
-@click.option("--before", type=int, metavar="ID", help="Only below this `id`: the next page.")
+@click.option("--before", type=Whole(0), metavar="ID", help="Only below this `id`: the next page.")
 @json_option
 def list_(since: str | None, as_json: bool, **chosen: Any) -> None:
     """List entries, newest first."""

@@ -23,6 +23,8 @@ from vibe_tasks.store.copying.comparison import Compared, Mismatch, compare
 from vibe_tasks.store.copying.copier import Copier, Progress, require_schema
 from vibe_tasks.store.engine import Database, open_database
 from vibe_tasks.store.in_use import Patience
+from vibe_tasks.store.ledger_copy import schema_of
+from vibe_tasks.store.vacuum import sqlite_file
 from vibe_tasks.tasks import resources
 
 _SHOWN = 20
@@ -59,7 +61,12 @@ def copy(
     """
     if switching + compare_only + undo > 1:
         raise InputError("--switch, --compare-only and --undo exclude each other")
+    if force and not undo:
+        raise InputError("--force goes with --undo")
     with storage_trouble(), _opened(origin) as source, _opened(to) as target:
+        _require_there(source, "FROM")
+        if compare_only:
+            _require_there(target, "TO")
         if undo:
             _undo(source, target, force=force, as_json=as_json)
         elif compare_only:
@@ -70,6 +77,7 @@ def copy(
             _tell(Progress(compared=found), began, as_json=as_json, switched=False)
             ctx.exit(FAILED if found.count else 0)
         else:
+            require_schema(source, "FROM")
             wrong = _copy(source, target, switching=switching, as_json=as_json)
             ctx.exit(FAILED if wrong else 0)
 
@@ -86,6 +94,15 @@ def _opened(url: str) -> Iterator[Database]:
         yield database
     finally:
         database.close()
+
+
+def _require_there(database: Database, which: str) -> None:
+    """Refuse a file that is no ledger, and one that is not there: a look into it would make it."""
+    if not database.is_sqlite:
+        return
+    if not sqlite_file(database).exists():
+        raise InputError(f"{which}: there is no file {sqlite_file(database)}")
+    schema_of(sqlite_file(database))
 
 
 def _patience() -> Patience:

@@ -9,10 +9,11 @@ from typing import Any
 import click
 
 from vibe_tasks.cli.commands import Group
-from vibe_tasks.cli.ledger import ledger_exists, place, storage_trouble
+from vibe_tasks.cli.ledger import require_ledger, storage_trouble
+from vibe_tasks.cli.numbers import MOST_SECONDS, Number, Whole
 from vibe_tasks.cli.printing import json_option, note, print_json
 from vibe_tasks.errors import InputError
-from vibe_tasks.store.audit import note_apart
+from vibe_tasks.store.audit import count_entries, note_apart
 from vibe_tasks.store.in_use import Patience
 from vibe_tasks.store.job_archive import count_jobs
 from vibe_tasks.store.upgrade import Moved, differences
@@ -46,13 +47,13 @@ _force_option = click.option(
     "--force", is_flag=True, help="Also while workers are online that could not go on."
 )
 _wait_option = click.option(
-    "--wait", type=click.FloatRange(min=0), default=300.0, show_default=True, metavar="SECONDS",
-    help="How long to try while others use the tables.",
+    "--wait", type=Number(min=0, max=MOST_SECONDS), default=300.0, show_default=True,
+    metavar="SECONDS", help="How long to try while others use the tables.",
 )  # fmt: skip
 
 
 @db.command(example="VIBE_DATABASE_URL=postgresql://vibe:secret@db/vibe vibe db upgrade")
-@click.option("--to", type=click.IntRange(1, SCHEMA_VERSION), default=SCHEMA_VERSION,
+@click.option("--to", type=Whole(1, SCHEMA_VERSION), default=SCHEMA_VERSION,
               show_default=True, metavar="VERSION")  # fmt: skip
 @_force_option
 @_wait_option
@@ -73,7 +74,7 @@ def upgrade(to: int, force: bool, wait: float, as_json: bool) -> None:
 
 
 @db.command(example="vibe db downgrade --to 1")
-@click.option("--to", type=click.IntRange(0, SCHEMA_VERSION), required=True, metavar="VERSION",
+@click.option("--to", type=Whole(0, SCHEMA_VERSION), required=True, metavar="VERSION",
               help="0 removes all tables.")  # fmt: skip
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @_force_option
@@ -89,8 +90,7 @@ def downgrade(
     the older schema is not for.
     """
     with storage_trouble():
-        if not ledger_exists():
-            raise InputError(f"there is no ledger in {place()}")
+        require_ledger()
         if not yes and not _agreed(to):
             note("nothing changed")
             ctx.exit(1)
@@ -120,17 +120,23 @@ def _agreed(to: int) -> bool:
     if not sys.stdin.isatty():
         raise InputError("this takes tables and columns away: give --yes where nobody can be asked")
     lost = "every job, plan and event" if to == 0 else "what newer versions have added"
-    if 0 < to < ARCHIVE_SINCE and (archived := _archived_jobs()):
-        lost += f", and with it {archived:,} archived jobs (`vibe db export` keeps them)"
+    if 0 < to < ARCHIVE_SINCE and (going := _operations()):
+        lost += f", and with it {going} (`vibe db export` keeps them)"
     return click.confirm(f"This removes {lost}. Go on?", err=True)
 
 
-def _archived_jobs() -> int:
+def _operations() -> str:
+    """What only schemas with an archive have, in words; empty where there is nothing of it."""
     ledger = resources.database()
     if (found_version(ledger) or 0) < ARCHIVE_SINCE:
-        return 0
+        return ""
     with ledger.read() as connection:
-        return count_jobs(connection)[1]
+        archived, entries = count_jobs(connection)[1], count_entries(connection)
+    parts = [f"{archived:,} archived {'job' if archived == 1 else 'jobs'}"] if archived else []
+    if entries:
+        what = "entry" if entries == 1 else "entries"
+        parts.append(f"the audit trail of {entries:,} {what}")
+    return " and ".join(parts)
 
 
 @db.command(example="vibe db check")
@@ -139,8 +145,7 @@ def _archived_jobs() -> int:
 def check(ctx: click.Context, as_json: bool) -> None:
     """Compare the database with what this program expects; exit code 1 where they differ."""
     with storage_trouble():
-        if not ledger_exists():
-            raise InputError(f"there is no ledger in {place()}: run `vibe db upgrade`")
+        require_ledger()
         database = resources.database()
         require_current(database)
         version, found = found_version(database), differences(database)

@@ -11,6 +11,7 @@ import click
 from vibe_tasks.cli.commands import Command
 from vibe_tasks.cli.ledger import ledger_exists, look_into_ledger, place
 from vibe_tasks.cli.listening import open_stream, server_address
+from vibe_tasks.cli.numbers import Whole
 from vibe_tasks.cli.printing import clock, note, one_line
 from vibe_tasks.event_priority import EventPriority
 from vibe_tasks.flow.views.event_tail import tail as tail_of
@@ -42,11 +43,11 @@ SAID = ("why", "message", "text", "tool_name", "prompt")
     help="Only events of this session; may be given several times.",
 )  # fmt: skip
 @click.option(
-    "--min-priority", type=click.IntRange(0, 3), default=0, metavar="N",
+    "--min-priority", type=Whole(0, 3), default=0, metavar="N",
     help="Only events of this level and above: 1 high, 2 critical, 3 system.",
 )  # fmt: skip
 @click.option(
-    "--limit", type=click.IntRange(1), metavar="N",
+    "--limit", type=Whole(1), metavar="N",
     help="End after N events; with --no-follow, print the newest N.",
 )  # fmt: skip
 @click.option(

@@ -63,7 +63,9 @@ def _print(row: Mapping[str, Any], told: Mapping[str, Any]) -> None:
 
 
 def _choice(decision: Mapping[str, Any]) -> str:
-    return f"{decision['choice'] or 'no worker'}, {decision['why']}"
+    if not decision["choice"]:
+        return f"for no worker in particular ({decision['why']})"
+    return f"{decision['choice']}, {decision['why']}"
 
 
 def _print_candidates(candidates: Sequence[Mapping[str, Any]]) -> None:

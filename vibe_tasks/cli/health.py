@@ -16,6 +16,7 @@ import click
 
 from vibe_tasks.cli.commands import Group
 from vibe_tasks.cli.ledger import ledger_exists, look_into_ledger, place
+from vibe_tasks.cli.numbers import MOST_SECONDS, Number
 from vibe_tasks.cli.printing import json_option, print_json
 from vibe_tasks.errors import InputError, SettingsError
 from vibe_tasks.store.engine import Database
@@ -32,7 +33,7 @@ Question = Callable[..., None]
 
 def _age_option(usual: str) -> Callable[[Question], Question]:
     return click.option(
-        "--max-age", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS",
+        "--max-age", type=Number(min=0, min_open=True, max=MOST_SECONDS), metavar="SECONDS",
         help=f"Seconds that are still well. [default: {usual}]",
     )  # fmt: skip
 

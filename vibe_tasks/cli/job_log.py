@@ -11,6 +11,7 @@ import click
 
 from vibe_tasks.cli.commands import Command
 from vibe_tasks.cli.ledger import look_into_ledger
+from vibe_tasks.cli.numbers import Whole
 from vibe_tasks.cli.printing import json_option, one_line, print_json
 from vibe_tasks.flow.views.job_log import Followed, follow
 from vibe_tasks.log_buffer import LONGEST_LINE
@@ -23,7 +24,7 @@ LOOK = 0.5
 @click.command(cls=Command, example="vibe jobs log 1b9d6bcd --follow")
 @click.argument("job_id", metavar="ID")
 @click.option(
-    "--attempt", type=click.IntRange(1, 2**31 - 1), metavar="N",
+    "--attempt", type=Whole(1, 2**31 - 1), metavar="N",
     help="That of this attempt. [default: the latest that said anything]",
 )  # fmt: skip
 @click.option("--follow", "-f", "on", is_flag=True, help="Go on until the job has ended.")

@@ -10,6 +10,7 @@ import click
 
 from vibe_tasks.cli.commands import Group
 from vibe_tasks.cli.ledger import look_into_ledger, place
+from vibe_tasks.cli.numbers import Whole
 from vibe_tasks.cli.printing import (
     json_option,
     moment,
@@ -27,7 +28,7 @@ from vibe_tasks.priority import Priority
 from vibe_tasks.tasks import resources
 
 limit_option = click.option(
-    "--limit", type=click.IntRange(1, 100_000), default=100, show_default=True,
+    "--limit", type=Whole(1, 100_000), default=100, show_default=True,
     help="At most so many, the newest.",
 )  # fmt: skip
 
@@ -62,7 +63,9 @@ def jobs() -> None:
 @click.option("--kind", type=click.Choice(KINDS), help="`call` is a function's job.")
 @click.option("--archived", is_flag=True, help="Those that are archived instead.")
 @limit_option
-@click.option("--before", type=int, metavar="SEQ", help="Only below this `seq`: the next page.")
+@click.option(
+    "--before", type=Whole(0), metavar="SEQ", help="Only below this `seq`: the next page."
+)
 @json_option
 def list_(plan: str | None, limit: int, before: int | None, as_json: bool, **chosen: Any) -> None:
     """List jobs, newest first."""
@@ -81,7 +84,7 @@ def list_(plan: str | None, limit: int, before: int | None, as_json: bool, **cho
             )
             for row in found
         ],
-        empty=f"no jobs in {place()}",
+        empty=f"no {'archived jobs' if chosen['archived'] else 'jobs'} in {place()}",
     )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from vibe_tasks.errors import UnavailableError, UnknownJobError
+from vibe_tasks.errors import InputError, UnavailableError, UnknownJobError
 from vibe_tasks.masking import masked
 from vibe_tasks.store.engine import DATABASE_ERRORS, Database, open_database
 from vibe_tasks.store.version import create
@@ -55,6 +55,19 @@ def look_into_ledger() -> Iterator[Database]:
 def ledger_exists() -> bool:
     """Whether there is something to look into; a server's database always counts as there."""
     return bool(resources.settings().database_url) or (resources.home() / "ledger.db").exists()
+
+
+def require_ledger() -> None:
+    """Refuse to go on where there is nothing to look into.
+
+    Raises:
+        InputError: There is no ledger; the message names the place.
+    """
+    if not ledger_exists():
+        raise InputError(
+            f"there is no ledger in {place()}: is VIBE_HOME the right one? "
+            "`vibe db upgrade` makes a new one"
+        )
 
 
 def place() -> str:

@@ -12,13 +12,13 @@ import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from math import isnan
 from typing import Any
 
 import click
 
 from vibe_tasks.cli.commands import Command
 from vibe_tasks.cli.ledger import storage_trouble
+from vibe_tasks.cli.numbers import Number, Whole
 from vibe_tasks.cli.printing import json_option, moment, note, print_json, short_id
 from vibe_tasks.errors import InputError, LeaseLostError
 from vibe_tasks.flow.outside import Held, claimed
@@ -29,26 +29,12 @@ REFUSED = 1
 """Exit code where there is no job, or the attempt is over."""
 
 
-class Seconds(click.FloatRange):
-    """A number of seconds, at most a year."""
-
-    def __init__(self, *, above_zero: bool = False) -> None:
-        super().__init__(min=0, max=LONGEST_LEASE, min_open=above_zero)
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """The number; NaN is neither below nor above any bound."""
-        seconds = super().convert(value, param, ctx)
-        if isnan(seconds):
-            self.fail(f"{value!r} is not a number of seconds.", param, ctx)
-        return seconds
-
-
 attempt_option = click.option(
-    "--attempt", type=click.IntRange(min=1, max=2**31 - 1), required=True, metavar="N",
+    "--attempt", type=Whole(min=1, max=2**31 - 1), required=True, metavar="N",
     help="The attempt, as the claim named it.",
 )  # fmt: skip
 lease_option = click.option(
-    "--lease", type=Seconds(above_zero=True), metavar="SECONDS",
+    "--lease", type=Number(min=0, min_open=True, max=LONGEST_LEASE), metavar="SECONDS",
     help="Time until it counts as lost without a heartbeat; default: VIBE_LEASE_SECONDS.",
 )  # fmt: skip
 
@@ -60,7 +46,7 @@ lease_option = click.option(
 @click.argument("lanes", metavar="LANE...", nargs=-1, required=True)
 @click.option("--worker", metavar="NAME", help="Who takes it; default: cli@HOST.")
 @click.option(
-    "--wait", type=Seconds(), default=0.0, metavar="SECONDS",
+    "--wait", type=Number(min=0, max=LONGEST_LEASE), default=0.0, metavar="SECONDS",
     help="Wait so long for a job.",
 )  # fmt: skip
 @click.option(
@@ -149,7 +135,7 @@ def complete(job_id: str, attempt: int, text: str, as_json: bool) -> int:
 @click.option("--error", required=True, metavar="TEXT", help="What went wrong.")
 @click.option("--permanent", is_flag=True, help="Do not try again.")
 @click.option(
-    "--retry-after", type=Seconds(), metavar="SECONDS",
+    "--retry-after", type=Number(min=0, max=LONGEST_LEASE), metavar="SECONDS",
     help="Time to the next attempt, instead of the retry policy's.",
 )  # fmt: skip
 @json_option

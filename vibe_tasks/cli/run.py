@@ -20,6 +20,7 @@ from vibe_tasks.cli.crew import Crew
 from vibe_tasks.cli.interruption import Interruption
 from vibe_tasks.cli.ledger import open_ledger
 from vibe_tasks.cli.live import LiveView
+from vibe_tasks.cli.numbers import Whole
 from vibe_tasks.cli.plain import PlainView, QuietView
 from vibe_tasks.cli.printing import counted, json_option, note, print_json
 from vibe_tasks.cli.program import program
@@ -70,7 +71,7 @@ def default_processes() -> int:
 
 
 workers_option = click.option(
-    "--workers", "processes", type=click.IntRange(1, 256), default=default_processes, metavar="N",
+    "--workers", "processes", type=Whole(1, 256), default=default_processes, metavar="N",
     help="Jobs that run at once; by default one for each processor, and at least 2.",
 )  # fmt: skip
 

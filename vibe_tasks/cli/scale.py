@@ -10,6 +10,7 @@ import click
 
 from vibe_tasks.cli.commands import Group
 from vibe_tasks.cli.ledger import look_into_ledger, open_ledger, place
+from vibe_tasks.cli.numbers import Whole
 from vibe_tasks.cli.printing import json_option, moment, note, print_json, print_table
 from vibe_tasks.store import scale_decisions
 from vibe_tasks.store.workers import list_workers
@@ -30,7 +31,7 @@ def scale() -> None:
 @scale.command(example="vibe scale history --lane code")
 @click.option("--lane", help="Only decisions on this lane.")
 @click.option(
-    "--limit", type=click.IntRange(1, 10_000), default=20, show_default=True,
+    "--limit", type=Whole(1, 10_000), default=20, show_default=True,
     help="The newest so many.",
 )  # fmt: skip
 @json_option

@@ -11,6 +11,7 @@ from vibe_tasks.cli.commands import Command
 from vibe_tasks.cli.crew import Crew
 from vibe_tasks.cli.interruption import Interruption
 from vibe_tasks.cli.ledger import open_ledger
+from vibe_tasks.cli.numbers import Whole
 from vibe_tasks.cli.printing import counted
 from vibe_tasks.cli.run import log_to_file, workers_option
 from vibe_tasks.cli.served_lanes import served_lanes
@@ -27,7 +28,7 @@ LOOK = 0.25
 @click.command(cls=Command, example="VIBE_IMPORTS=shop.jobs vibe up --workers 4")
 @workers_option
 @click.option(
-    "--max-workers", type=click.IntRange(1, 256), metavar="N",
+    "--max-workers", type=Whole(1, 256), metavar="N",
     help="Let the worker grow to so many processes when jobs wait, from those of --workers.",
 )  # fmt: skip
 @click.option(

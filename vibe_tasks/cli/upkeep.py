@@ -9,14 +9,15 @@ from pathlib import Path
 import click
 
 from vibe_tasks.cli.commands import Command
-from vibe_tasks.cli.ledger import ledger_exists, place, storage_trouble
+from vibe_tasks.cli.ledger import require_ledger, storage_trouble
+from vibe_tasks.cli.numbers import File
 from vibe_tasks.cli.printing import counted, json_option, note, print_json
 from vibe_tasks.errors import InputError
 from vibe_tasks.stack.lock import StackLock
 from vibe_tasks.store import audit, restored, workers
 from vibe_tasks.store.backup import back_up
 from vibe_tasks.store.engine import Database
-from vibe_tasks.store.restore import refuse_over_work
+from vibe_tasks.store.restore import refuse_over_work, require_backup
 from vibe_tasks.store.restore import restore as put_back
 from vibe_tasks.store.vacuum import Room, Vacuumed, sqlite_file
 from vibe_tasks.store.vacuum import vacuum as give_back
@@ -24,7 +25,7 @@ from vibe_tasks.store.vacuum import vacuum_full as write_anew
 from vibe_tasks.store.version import require_current
 from vibe_tasks.tasks import resources
 
-_FILE = click.Path(dir_okay=False, path_type=Path)
+_FILE = File()
 
 
 @click.command(cls=Command, example="vibe db vacuum")
@@ -39,6 +40,8 @@ def vacuum(full: bool, force: bool, as_json: bool) -> None:
     SQLite: the file shrinks, in slices of some 20 ms. PostgreSQL: VACUUM (ANALYZE) of the tables
     that change most; autovacuum does the same by itself. Beat and the embedded stack do it daily.
     """
+    if force and not full:
+        raise InputError("--force goes with --full")
     with storage_trouble():
         database = _there()
         if full:
@@ -99,6 +102,7 @@ def restore(ctx: click.Context, file: Path, yes: bool, force: bool, as_json: boo
     with storage_trouble():
         database = resources.database()
         if database.is_sqlite:
+            require_backup(file, database)
             refuse_over_work(database, lease=lease, force=force)
             if force and sqlite_file(database).exists() and not yes and not _agreed():
                 note("nothing changed")
@@ -153,8 +157,7 @@ def _there() -> Database:
     Raises:
         InputError: There is none.
     """
-    if not ledger_exists():
-        raise InputError(f"there is no ledger in {place()}")
+    require_ledger()
     return resources.database()
 
 

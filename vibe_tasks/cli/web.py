@@ -8,6 +8,7 @@ import click
 
 from vibe_tasks.cli.commands import Command
 from vibe_tasks.cli.ledger import open_ledger
+from vibe_tasks.cli.numbers import Whole
 from vibe_tasks.tasks import resources
 from vibe_tasks.tasks.observation import logs
 from vibe_tasks.web.run import run_web
@@ -16,11 +17,11 @@ from vibe_tasks.web.run import run_web
 @click.command(cls=Command, example="vibe web --port 8080")
 @click.option("--host", metavar="HOST", help="Address to listen on. [default: VIBE_WEB_HOST]")
 @click.option(
-    "--port", type=click.IntRange(0, 65_535), metavar="PORT",
+    "--port", type=Whole(0, 65_535), metavar="PORT",
     help="Port; 0 for any free one. [default: VIBE_WEB_PORT]",
 )  # fmt: skip
 @click.option(
-    "--processes", type=click.IntRange(1, 64), default=1, show_default=True, metavar="N",
+    "--processes", type=Whole(1, 64), default=1, show_default=True, metavar="N",
     help="Processes that share the port.",
 )  # fmt: skip
 def web(host: str | None, port: int | None, processes: int) -> None:

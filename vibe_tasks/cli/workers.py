@@ -9,6 +9,7 @@ import click
 
 from vibe_tasks.cli.commands import Group
 from vibe_tasks.cli.ledger import look_into_ledger, open_ledger, place
+from vibe_tasks.cli.numbers import MOST_SECONDS, Number
 from vibe_tasks.cli.printing import json_option, note, print_json, print_table, span
 from vibe_tasks.flow.views import registry
 from vibe_tasks.labels import host_label
@@ -45,7 +46,7 @@ def list_(as_json: bool) -> None:
 )
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 @click.option(
-    "--wait", type=click.FloatRange(min=0), metavar="SECONDS",
+    "--wait", type=Number(min=0, max=MOST_SECONDS), metavar="SECONDS",
     help="Wait so long at most for them to end; exit code 1 where one has not.",
 )  # fmt: skip
 @json_option

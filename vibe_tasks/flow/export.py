@@ -1,4 +1,4 @@
-"""Archived history and jobs, and events, in a file: gzip, a JSON document on each line.
+"""What a ledger has archived, its events and its audit trail in a file: gzip, JSON lines.
 
 The first line says what it is; each other one is a row, `{"table": …, "row": {…}}`; the last has
 the number of rows of each table and the SHA-256 of all lines before it, so that a file that was cut
@@ -161,7 +161,8 @@ def delete_exported(
     ledger: Database, file: Path, *, monotonic: Callable[[], float], pause: Callable[[float], None]
 ) -> dict[str, int]:
     """Delete from the archives what this file holds, and nothing else; rows by table. What the
-    counters have not summed yet stays, and so do events, which have rules of their own.
+    counters have not summed yet stays, and so do events and the audit trail: they have rules of
+    their own.
 
     Args:
         ledger: The ledger.

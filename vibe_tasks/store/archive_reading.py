@@ -1,4 +1,4 @@
-"""All rows of the archives and of the events, a batch after the other, for who copies them out."""
+"""All rows of the archives, the events and the audit trail, for who copies them out."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vibe_tasks.store.engine import Database
 from vibe_tasks.store.event_tables import events, metric_marks
 from vibe_tasks.store.history import delete_archived
 from vibe_tasks.store.job_archive import delete_archived_jobs
-from vibe_tasks.store.operation_tables import jobs_archive
+from vibe_tasks.store.operation_tables import audit, jobs_archive
 from vibe_tasks.store.schema import job_history_archive
 from vibe_tasks.store.sealing import sealed
 
@@ -37,6 +37,7 @@ _SOURCES: Mapping[str, _Source] = {
                 time=job_history_archive.c.timestamp),
         _Source(table=jobs_archive, key=jobs_archive.c.seq, time=jobs_archive.c.status_updated_at),
         _Source(table=events, key=events.c.id, time=events.c.timestamp / 1000.0),
+        _Source(table=audit, key=audit.c.id, time=audit.c.at),
     )
 }  # fmt: skip
 
@@ -44,8 +45,8 @@ TABLES = tuple(_SOURCES)
 """What is exported, in this order."""
 
 KEYS: Mapping[str, str] = {"job_history_archive": "id", "jobs_archive": "seq"}
-"""What may be deleted once it was exported, and what its rows are known by. Events go by rules of
-their own."""
+"""What may be deleted once it was exported, and what its rows are known by. The others go by rules
+of their own."""
 
 
 def rows_of(ledger: Database, name: str, *, before: float | None) -> Iterator[dict[str, Any]]:

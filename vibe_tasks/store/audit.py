@@ -133,6 +133,11 @@ def entries(
     return tuple(dict(row) for row in connection.execute(statement).mappings())
 
 
+def count_entries(connection: Connection) -> int:
+    """How many entries there are."""
+    return int(connection.execute(select(func.count()).select_from(audit)).scalar_one())
+
+
 def trim(database: Database, days: float, by: By, *, most: int | None = None) -> int:
     """Delete what is older than so many days, and write down how much that was; how many entries.
 

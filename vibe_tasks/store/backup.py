@@ -63,6 +63,8 @@ def back_up(database: Database, file: Path, *, pause: Pause, force: bool = False
     ledger = sqlite_file(database)
     if not ledger.is_file():
         raise InputError(f"there is no ledger at {ledger}")
+    if not file.parent.is_dir():
+        raise InputError(f"there is no folder {file.parent}")
     part = file.with_name(f"{file.name}{PART}")
     try:
         with taken(part):

@@ -13,7 +13,7 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,13 +61,33 @@ def census(raw: sqlite3.Connection, name: object) -> Census:
     found = raw.execute("SELECT type, name, coalesce(sql, '') FROM sqlite_master ORDER BY 1, 2")
     definitions = tuple((kind, each, sql) for kind, each, sql in found)
     tables = [each for kind, each, _ in definitions if kind == "table"]
+    schema = _schema(raw, tables, name)
+    return Census(
+        schema=schema, definitions=definitions, rows={each: _count(raw, each) for each in tables}
+    )
+
+
+def schema_of(path: Path) -> int:
+    """The schema version of the ledger in this file, which nobody need read to its end for that.
+
+    Raises:
+        InputError: It is no ledger.
+    """
+    try:
+        with closing(lying(path)) as raw:
+            found = raw.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+            return _schema(raw, [name for (name,) in found], path)
+    except sqlite3.Error as error:
+        raise InputError(f"{path} is no ledger that can be read: {error}") from error
+
+
+def _schema(raw: sqlite3.Connection, tables: Collection[str], name: object) -> int:
     version = None
     if {"alembic_version", "jobs"} <= set(tables):
         version = raw.execute("SELECT max(version_num) FROM alembic_version").fetchone()[0]
     if version is None or not str(version).isdecimal():
         raise InputError(f"{name} is no ledger of vibe_tasks")
-    rows = {each: _count(raw, each) for each in tables}
-    return Census(schema=int(version), definitions=definitions, rows=rows)
+    return int(version)
 
 
 def copy_into(source: sqlite3.Connection, part: Path, name: object, *, pause: Pause) -> Census:

@@ -13,11 +13,21 @@ from vibe_tasks.errors import InputError, SchemaError, UnavailableError
 from vibe_tasks.store import moving_aside, restored, workers
 from vibe_tasks.store.audit import By
 from vibe_tasks.store.engine import DATABASE_ERRORS, Database, open_database
-from vibe_tasks.store.ledger_copy import Pause, copy_into, flush, is_same, lying, prove, taken
+from vibe_tasks.store.ledger_copy import (
+    Pause,
+    copy_into,
+    flush,
+    is_same,
+    lying,
+    prove,
+    schema_of,
+    taken,
+)
 from vibe_tasks.store.schema import jobs, plans
 from vibe_tasks.store.upgrade import upgrade
 from vibe_tasks.store.vacuum import sqlite_file
 from vibe_tasks.store.version import version_in
+from vibe_tasks.words import counted
 
 PART = ".restoring"
 """End of the ledger's name until it is whole."""
@@ -78,10 +88,7 @@ def restore(
             "`vibe db restored`, as docs/backup.md shows"
         )
     ledger = sqlite_file(database)
-    if not file.is_file():
-        raise InputError(f"there is no file {file}")
-    if is_same(file, ledger):
-        raise InputError(f"{file} is the ledger itself")
+    require_backup(file, database)
     refuse_over_work(database, lease=lease, force=force)
     database.close()
     part = ledger.with_name(f"{ledger.name}{PART}")
@@ -95,6 +102,20 @@ def restore(
     except sqlite3.Error as error:
         raise UnavailableError(f"cannot copy {file} to {ledger}: {error}") from error
     return Restored(**done, aside=None if aside is None else str(aside))
+
+
+def require_backup(file: Path, database: Database) -> None:
+    """Refuse a file that is no ledger, before anybody is asked about the one that is there. Whether
+    it is whole is known once it was read from end to end.
+
+    Raises:
+        InputError: There is none, or it is the ledger itself, or no ledger.
+    """
+    if not file.is_file():
+        raise InputError(f"there is no file {file}")
+    if is_same(file, sqlite_file(database)):
+        raise InputError(f"{file} is the ledger itself")
+    schema_of(file)
 
 
 def refuse_over_work(database: Database, *, lease: float, force: bool) -> None:
@@ -122,8 +143,8 @@ def refuse_over_work(database: Database, *, lease: float, force: bool) -> None:
         ) from error
     if any(counts):
         raise InputError(
-            f"{ledger} has {counts[0]} jobs and {counts[1]} plans: --force moves it aside, or "
-            "restore into another VIBE_HOME"
+            f"{ledger} has {counted(counts[0], 'job')} and {counted(counts[1], 'plan')}: --force "
+            "moves it aside, or restore into another VIBE_HOME"
         )
 
 
@@ -134,8 +155,8 @@ def _made(file: Path, part: Path, *, pause: Pause, by: By | None) -> dict[str, i
         found = copy_into(source, part, file, pause=pause)
     database = open_database(f"sqlite:///{part}")
     try:
-        moved = upgrade(database)
         restored.end_copy(database)
+        moved = upgrade(database)
         with database.begin() as connection:
             resumed = restored.resume(connection, by=by)
     except DATABASE_ERRORS as error:

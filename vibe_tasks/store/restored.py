@@ -17,7 +17,7 @@ from vibe_tasks.events import EventType
 from vibe_tasks.jobs import JobStatus
 from vibe_tasks.store import audit, events, jobs, outbox, workers
 from vibe_tasks.store.agent_tables import breaker_trials
-from vibe_tasks.store.copying import change_log
+from vibe_tasks.store.copying import change_log, fence
 from vibe_tasks.store.copying.facts import drop_copy_facts
 from vibe_tasks.store.engine import Database, now
 from vibe_tasks.store.event_tables import events as event_rows
@@ -63,6 +63,7 @@ def end_copy(database: Database) -> None:
     with database.read() as connection:
         if not change_log.is_on(connection):
             return
+    fence.take_down(database, Patience())  # of a switch that was under way
     change_log.end(database, Patience())
     with database.begin() as connection:
         drop_copy_facts(connection)

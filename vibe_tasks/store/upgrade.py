@@ -11,7 +11,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import text
+from sqlalchemy import inspect, text
 from sqlalchemy.exc import DBAPIError
 
 from vibe_tasks.errors import InputError, SchemaError, UnavailableError
@@ -61,7 +61,7 @@ def upgrade(
         patience: How to wait for tables that others use.
 
     Raises:
-        InputError: Such workers are online; the message names them.
+        InputError: Such workers are online, which the message names; or the ledger is being copied.
         SchemaError: The database is newer than this program, or somebody else's.
         UnavailableError: It does not answer, or others used its tables all the time.
     """
@@ -152,6 +152,11 @@ class _Move:
                 )
             after = self.target(before)
             if after != before:
+                if inspect(connection).has_table(COPY_LOG):
+                    raise InputError(
+                        "the ledger is being copied, and both sides must have one schema: "
+                        "`vibe db copy --undo FROM TO` ends the copy"
+                    )
                 if self.lease is not None:
                     refuse_unfit(
                         connection, before=before, after=after, lease=self.lease,

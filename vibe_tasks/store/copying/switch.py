@@ -18,6 +18,7 @@ from vibe_tasks.store.copying.rows import READY
 from vibe_tasks.store.engine import DATABASE_ERRORS, Database
 from vibe_tasks.store.in_use import Patience
 from vibe_tasks.store.operation_tables import MOVED_TO, ledger_facts
+from vibe_tasks.store.vacuum import sqlite_file
 from vibe_tasks.store.version import found_version
 
 
@@ -123,12 +124,13 @@ def undo(source: Database, copy: Database, patience: Patience, *, force: bool = 
         UnavailableError: The copy does not answer, so nobody knows whether it was.
     """
     with source.read() as connection:
-        copy_id = facts.own_facts(connection).get(facts.COPY_ID)
+        known = inspect(connection).has_table(ledger_facts.name)
+        copy_id = facts.own_facts(connection).get(facts.COPY_ID) if known else None
     if copy_id is None:
         return False
     try:
         _disown(copy, copy_id)
-    except DATABASE_ERRORS as error:
+    except (FileNotFoundError, *DATABASE_ERRORS) as error:
         if not force:
             raise UnavailableError(
                 f"{masked(copy.url)} does not answer: was it released? "
@@ -141,6 +143,8 @@ def undo(source: Database, copy: Database, patience: Patience, *, force: bool = 
 
 
 def _disown(copy: Database, copy_id: str) -> None:
+    if copy.is_sqlite and not sqlite_file(copy).exists():
+        raise FileNotFoundError(sqlite_file(copy))  # and a look into it would make one
     if found_version(copy) is None:
         return
     with copy.begin() as connection:

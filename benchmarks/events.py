@@ -26,7 +26,7 @@ from vibe_tasks.store import event_query, jobs
 from vibe_tasks.store.engine import Database, run_plain
 from vibe_tasks.store.event_rules import EventRules
 from vibe_tasks.store.events import take_in
-from vibe_tasks.web.intake import Intake
+from vibe_tasks.web.intake import ON_FILE, ON_SERVER, Intake
 
 INDEXES = ("idx_events_session", "idx_events_source", "idx_events_priority",
            "idx_events_session_priority", "idx_events_type_priority")  # fmt: skip
@@ -165,7 +165,8 @@ def bring_in(url: str, rate: int, ready: Signal, stop: Signal, taken: Any) -> No
     """Take in events, one by one, until told to stop."""
     database = connect(url)
 
-    intake = Intake(lambda new: take_in(database, new, EventRules()))
+    pace = ON_FILE if database.is_sqlite else ON_SERVER
+    intake = Intake(lambda new: take_in(database, new, EventRules()), pace=pace)
     asyncio.run(intake.start())
     began, sent = time.perf_counter(), 0
     while not stop.is_set():
@@ -219,6 +220,7 @@ def claiming(name: str, url: str, rounds: int, count: int) -> None:
         ["ledger", "meanwhile", "mean ms", "p50", "p95", "events/s", "ratios"],
     )
     database = connect(url)
+    database.leave_checkpoints()  # as workers do
     claim_seconds(database, url, 20)
     quiet: list[list[float]] = []
     busy: list[list[float]] = []

@@ -229,6 +229,17 @@ def test_an_unapplied_pragma_is_an_error(tmp_path: Path, name: str) -> None:
     connection.close()
 
 
+def test_who_runs_jobs_leaves_checkpoints_to_others(database: Database) -> None:
+    """Also on connections that were open before; PostgreSQL has none to leave."""
+    with database.read():
+        pass
+    database.leave_checkpoints()
+    with database.read() as connection:
+        if database.is_sqlite:
+            found = connection.exec_driver_sql("PRAGMA wal_autocheckpoint").scalar()
+            assert found == engine.LATE
+
+
 def test_a_file_without_incremental_vacuum_is_refused(tmp_path: Path) -> None:
     """A file that somebody made without it could never shrink; the message says what to do."""
     path = tmp_path / "old.db"

@@ -13,7 +13,7 @@ import pytest
 from vibe_tasks.errors import UnavailableError
 from vibe_tasks.protocol import NewEvent
 from vibe_tasks.web import intake as intake_module
-from vibe_tasks.web.intake import Intake, IntakeFullError, Rows
+from vibe_tasks.web.intake import Intake, IntakeFullError, Pace, Rows
 
 
 def event(name: str) -> NewEvent:
@@ -75,11 +75,17 @@ def test_what_waits_is_written_together_and_in_order() -> None:
     assert len(commits) == 2
 
 
-def test_a_commit_is_bounded_by_number_and_by_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_more_is_written_the_longer_others_have_their_turn() -> None:
+    """Within bounds; and where more waits than one commit takes, it is soon written."""
+    pace = Pace(most=32, for_one=0.0005, shortest=0.004, longest=0.008)
+    pauses = [pace.pause(*each) for each in ((1, 0), (10, 0), (12, 32), (30, 0), (32, 33))]
+    assert pauses == [0.004, 0.005, 0.006, 0.008, 0.004]
+
+
+def test_a_commit_is_bounded_by_number_and_by_bytes() -> None:
     """Claims wait for no endless transaction; what is too long by itself goes alone."""
-    monkeypatch.setattr(intake_module, "MOST_AT_ONCE", 2)
     ledger = Ledger()
-    with running(ledger) as intake:
+    with running(ledger, pace=Pace(most=2, for_one=0, shortest=0, longest=0)) as intake:
         put(intake, "first")
         assert ledger.entered.wait(60)
         sizes = [("a", 1), ("b", 1), ("c", 1), ("d", 2_000_000), ("e", 1)]

@@ -81,7 +81,7 @@ class LedgerStep(bootsteps.StartStopStep):
         try:
             check_bounds(getattr(parent, "autoscale", None))
             attended.hear_jobs()
-            resources.ledger()
+            resources.ledger().leave_checkpoints()
         except InputError as error:
             sys.stderr.write(f"vibe: {error}\n")
             raise SystemExit(2) from error

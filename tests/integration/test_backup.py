@@ -120,7 +120,7 @@ def test_nothing_is_written_over(ledger: Database, tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     with pytest.raises(InputError, match="is no file"):
         back_up(ledger, tmp_path / "folder", pause=no_pause, force=True)
-    with pytest.raises(InputError, match="cannot write"):
+    with pytest.raises(InputError, match="there is no folder"):
         back_up(ledger, tmp_path / "missing" / "file", pause=no_pause)
     nothing = open_database(f"sqlite:///{tmp_path / 'nothing.db'}")
     with pytest.raises(InputError, match="there is no ledger at"):

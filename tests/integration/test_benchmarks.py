@@ -25,6 +25,7 @@ BENCHMARKS = {
     "scaling": [],
     "stream": [],
     "archive": ["--database", "sqlite"],
+    "upkeep": [],
 }
 
 

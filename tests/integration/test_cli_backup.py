@@ -19,7 +19,9 @@ from vibe_tasks.cli.main import cli
 from vibe_tasks.jobs import JobStatus
 from vibe_tasks.stack.lock import StackLock
 from vibe_tasks.store import audit, version
-from vibe_tasks.store.engine import open_database
+from vibe_tasks.store.copying import change_log, fence
+from vibe_tasks.store.engine import Database, open_database
+from vibe_tasks.store.in_use import Patience
 from vibe_tasks.tasks import resources
 
 
@@ -73,6 +75,12 @@ def test_there_and_back(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     ):  # fmt: skip
         assert f"there is no ledger in {home}: is VIBE_HOME" in refused("db", *command)
     assert "no file" in refused("db", "restore", file)
+    with monkeypatch.context() as patch:
+        patch.setenv("VIBE_DATABASE_URL", f"sqlite:///{tmp_path / 'nowhere.db'}")
+        forget()
+        assert "nowhere.db: is VIBE_HOME" in refused("db", "archive")
+    forget()
+    assert not (tmp_path / "nowhere.db").exists()
     assert not (home / "ledger.db").exists()
     ledger = resources.ledger()
     for status in JobStatus:
@@ -107,6 +115,24 @@ def test_there_and_back(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert count_jobs(home / "ledger.db.old") == 7
     assert actions() == [("cli", "db.restore"), ("cli", "db.backup")]
     assert told("jobs", "list", "--status", "pending")[0]["status"] == "pending"
+
+
+def test_a_ledger_that_was_being_moved_is_opened_by_force(
+    database: Database, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What other tools have restored, and a backup that our own command made of it meanwhile."""
+    monkeypatch.setenv("VIBE_DATABASE_URL", database.url)
+    forget()
+    submit(database, new_job())
+    change_log.begin(database, Patience())
+    fence.put_up(database, "postgresql://db/vibe", Patience(), by="a switch")
+    if database.is_sqlite:
+        assert vibe("db", "backup", tmp_path / "backup.db").exit_code == 0
+    assert "was being moved to postgresql://db/vibe" in refused("db", "restored")
+    assert vibe("db", "restored", "--force").stdout == "1 job may start, 0 attempts taken back\n"
+    version.require_current(database)
+    submit(database, new_job())
+    assert not home.exists()
 
 
 def test_a_restore_into_a_new_home(

@@ -215,10 +215,25 @@ def test_a_copy_that_is_gone_is_no_copy_that_was_not_released(
     file = tmp_path / "b.db"
     file.unlink()
     with own_home(tmp_path, monkeypatch):
+        wrong = vibe(source.url, f"sqlite:///{tmp_path / 'typo.db'}", "--undo", "--force")
+        assert (wrong.exit_code, "is being copied to sqlite:///" in wrong.stderr) == (2, True)
         refused = vibe(source.url, copy.url, "--undo")
         assert (refused.exit_code, "does not answer" in refused.stderr) == (2, True)
         assert "the ledger as before" in vibe(source.url, copy.url, "--undo", "--force").stdout
     assert not file.exists()
+    submit(source, new_job())
+
+
+def test_a_copy_that_was_emptied_was_not_released(
+    tmp_path: Path, pair: tuple[Database, Database]
+) -> None:
+    """It answers, and says that nobody works there."""
+    source, copy = pair
+    copied(source, copy)
+    copy.close()
+    (tmp_path / "b.db").unlink()
+    (tmp_path / "b.db").touch()
+    assert switch.undo(source, copy, PATIENCE)
     submit(source, new_job())
 
 
@@ -234,6 +249,8 @@ def test_a_ledger_that_is_being_copied_keeps_its_schema(
         upgrade(source, to=version.SCHEMA_VERSION + 1, versions=versions)
     with pytest.raises(InputError, match=says):
         downgrade(source, to=version.SCHEMA_VERSION - 1)
+    with pytest.raises(InputError, match="a copy of a ledger that is not finished"):
+        downgrade(copy, to=0)
     assert upgrade(source).after == version.SCHEMA_VERSION  # it has that already
     assert switch.undo(source, copy, PATIENCE)
     assert upgrade(source, to=version.SCHEMA_VERSION + 1, versions=versions).before == 6

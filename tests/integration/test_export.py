@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,22 @@ def test_a_file_holds_what_the_archive_held(database: Database, tmp_path: Path) 
     assert sum(again.values()) == 0
     with database.read() as connection:
         assert len(audit.entries(connection)) == 2
+
+
+def test_a_file_of_an_earlier_version_is_read(tmp_path: Path) -> None:
+    """It has fewer tables; the proof at its end is of those."""
+    line = b'{"vibe_export":1,"schema":6,"before":null}\n'
+    row = b'{"table":"events","row":{"id":1}}\n'
+    ends = {"events": 1, "jobs_archive": 0}
+    for end, whole in ((ends, True), ({"jobs_archive": 0}, False), ({}, False)):
+        told = {"end": end, "sha256": sha256(line + row).hexdigest()}
+        file = tmp_path / "old.jsonl.gz"
+        file.write_bytes(gzip.compress(line + row + json.dumps(told).encode() + b"\n"))
+        if whole:
+            assert read_export(file)["events"] == 1
+        else:
+            with pytest.raises(InputError, match="is damaged: its end"):
+                read_export(file)
 
 
 def test_a_damaged_file_deletes_nothing(database: Database, tmp_path: Path) -> None:

@@ -280,7 +280,7 @@ def test_a_copy_that_was_under_way_is_over(database: Database) -> None:
     """It has gone on without this ledger: nothing is noted for it any more."""
     change_log.begin(database, Patience())
     submit(database, new_job())
-    restored.end_copy(database)
+    restored.end_copy(database, force=False)
     submit(database, new_job())
     assert upgrade.differences(database) == ()
     with database.begin() as connection:
@@ -289,11 +289,17 @@ def test_a_copy_that_was_under_way_is_over(database: Database) -> None:
 
 
 def test_a_backup_of_a_closed_ledger_is_open(ledger: Database, tmp_path: Path) -> None:
-    """One that was made in the middle of a switch would refuse all that is written to it."""
+    """One that was made in the middle of a switch would refuse all that is written to it; whether
+    work goes on in the copy, only a person knows.
+    """
     change_log.begin(ledger, Patience())
     fence.put_up(ledger, "postgresql://db/vibe", Patience(), by="a switch")
     file = tmp_path / "ledger.backup"
     back_up(ledger, file, pause=no_pause)
+    other = open_database(f"sqlite:///{tmp_path / 'other.db'}")
+    with pytest.raises(InputError, match="was being moved to postgresql://db/vibe: "):
+        put_back(file, other)
+    assert not (tmp_path / "other.db").exists()
     assert put_back(file, ledger, force=True).jobs == len(JobStatus)
     version.require_current(ledger)
     submit(ledger, new_job(id="since"))

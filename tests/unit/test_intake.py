@@ -12,8 +12,19 @@ import pytest
 
 from vibe_tasks.errors import UnavailableError
 from vibe_tasks.protocol import NewEvent
+from vibe_tasks.settings import Settings
+from vibe_tasks.store.engine import open_database
 from vibe_tasks.web import intake as intake_module
-from vibe_tasks.web.intake import Intake, IntakeFullError, Pace, Rows
+from vibe_tasks.web.hub import Hub
+from vibe_tasks.web.intake import (
+    ON_FILE,
+    ON_SERVER,
+    Intake,
+    IntakeFullError,
+    Pace,
+    Rows,
+    open_intake,
+)
 
 
 def event(name: str) -> NewEvent:
@@ -80,6 +91,15 @@ def test_the_more_is_written_the_longer_others_have_their_turn() -> None:
     pace = Pace(most=32, for_one=0.0005, shortest=0.004, longest=0.008)
     pauses = [pace.pause(*each) for each in ((1, 0), (10, 0), (12, 32), (30, 0), (32, 33))]
     assert pauses == [0.004, 0.005, 0.006, 0.008, 0.004]
+    assert [pace.take(waiting) for waiting in (1, 128, 129)] == [32, 32, 256]
+
+
+def test_the_pace_is_that_of_the_ledger(sqlite_url: str) -> None:
+    """On SQLite claims wait for commits, on PostgreSQL for none."""
+    file, server = open_database(sqlite_url), open_database("postgresql+psycopg:///nowhere")
+    settings, hub = Settings(), Hub.__new__(Hub)
+    assert open_intake(settings, file, hub).pace is ON_FILE
+    assert open_intake(settings, server, hub).pace is ON_SERVER
 
 
 def test_a_commit_is_bounded_by_number_and_by_bytes() -> None:

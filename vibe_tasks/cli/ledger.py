@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 
 from vibe_tasks.errors import InputError, UnavailableError, UnknownJobError
 from vibe_tasks.masking import masked
-from vibe_tasks.store.engine import DATABASE_ERRORS, Database, open_database
+from vibe_tasks.store.engine import DATABASE_ERRORS, Database, file_of, open_database
 from vibe_tasks.store.version import create
 from vibe_tasks.tasks import resources
 
@@ -54,7 +54,8 @@ def look_into_ledger() -> Iterator[Database]:
 
 def ledger_exists() -> bool:
     """Whether there is something to look into; a server's database always counts as there."""
-    return bool(resources.settings().database_url) or (resources.home() / "ledger.db").exists()
+    file = file_of(resources.database_url())
+    return file is None or file.exists()
 
 
 def require_ledger() -> None:

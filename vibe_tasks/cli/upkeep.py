@@ -16,6 +16,7 @@ from vibe_tasks.errors import InputError
 from vibe_tasks.stack.lock import StackLock
 from vibe_tasks.store import audit, restored, workers
 from vibe_tasks.store.backup import back_up
+from vibe_tasks.store.copying import change_log
 from vibe_tasks.store.engine import Database
 from vibe_tasks.store.restore import refuse_over_work, require_backup
 from vibe_tasks.store.restore import restore as put_back
@@ -87,7 +88,8 @@ def backup(file: Path, force: bool, as_json: bool) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option(
     "--force", is_flag=True,
-    help="Also where there is a ledger with work in it: it is moved aside, nothing is deleted.",
+    help="Also where there is a ledger with work in it: it is moved aside, nothing is deleted; or "
+    "where the backup was made while its ledger moved to another database.",
 )  # fmt: skip
 @json_option
 @click.pass_context
@@ -127,7 +129,10 @@ def restore(ctx: click.Context, file: Path, yes: bool, force: bool, as_json: boo
 
 
 @click.command("restored", cls=Command, example="vibe db restored")
-@click.option("--force", is_flag=True, help="Also while workers count as online.")
+@click.option(
+    "--force", is_flag=True,
+    help="Also while workers count as online, or where it was being moved to another database.",
+)  # fmt: skip
 @json_option
 def restored_(force: bool, as_json: bool) -> None:
     """Let the work of a ledger go on that other tools have restored; before workers start.
@@ -137,12 +142,16 @@ def restored_(force: bool, as_json: bool) -> None:
     """
     with storage_trouble():
         database = _there()
-        require_current(database)
+        with database.read() as connection:
+            copying = change_log.is_on(connection)
+        if not copying:
+            require_current(database)
         if not force:
             with database.read() as connection:
                 lease = resources.settings().lease_seconds
                 workers.refuse_while_online(connection, lease=lease)
-        restored.end_copy(database)
+        restored.end_copy(database, force=force)
+        require_current(database)
         with database.begin() as connection:
             done = restored.resume(connection, by=resources.person())
     if as_json:

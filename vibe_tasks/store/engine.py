@@ -132,7 +132,7 @@ class Database:
 
     def leave_checkpoints(self) -> None:
         """Leave SQLite's checkpoints to others as long as there are any: for who runs jobs, so that
-        no claim waits the ten milliseconds of one that the pages of others brought about.
+        claims seldom wait for one. Where nobody else writes they are rarer and longer.
 
         For connections that are opened from now on, which all are: idle ones are closed.
         """
@@ -277,6 +277,12 @@ def open_database(
     else:
         _prepare_server(engine)
     return Database(engine=engine, url=url)
+
+
+def file_of(url: str) -> Path | None:
+    """The file of a ledger on SQLite, by its URL; None for one on a server."""
+    parsed = make_url(url)
+    return Path(str(parsed.database)) if parsed.get_backend_name() == "sqlite" else None
 
 
 def _checkpoint_late(connection: sqlite3.Connection, _record: object) -> None:

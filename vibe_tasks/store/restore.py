@@ -74,11 +74,13 @@ def restore(
         lease: Seconds of silence after which a worker counts as gone.
         pause: Waits so many seconds, between two pieces.
         force: Whether to move a ledger aside that has work in it, or that cannot be read, and
-            whose workers count as online though they are gone.
+            whose workers count as online though they are gone; and to open a backup of a ledger
+            that was being moved to another database.
         by: Who does it.
 
     Raises:
-        InputError: The backup is no ledger or a damaged one, or the ledger's place is taken.
+        InputError: The backup is no ledger, a damaged one, or of one that was being moved; or the
+            ledger's place is taken.
         SchemaError: The backup is newer than this program.
         UnavailableError: It cannot be written.
     """
@@ -94,7 +96,7 @@ def restore(
     part = ledger.with_name(f"{ledger.name}{PART}")
     try:
         with taken(part):
-            done = _made(file, part, pause=pause, by=by)
+            done = _made(file, part, pause=pause, force=force, by=by)
             aside = moving_aside.replace(ledger, part)
         flush(ledger.parent)
     except OSError as error:
@@ -148,14 +150,14 @@ def refuse_over_work(database: Database, *, lease: float, force: bool) -> None:
         )
 
 
-def _made(file: Path, part: Path, *, pause: Pause, by: By | None) -> dict[str, int]:
+def _made(file: Path, part: Path, *, pause: Pause, force: bool, by: By | None) -> dict[str, int]:
     """Make the new ledger under its other name; the figures of `Restored`."""
     prove(file)
     with closing(lying(file)) as source:
         found = copy_into(source, part, file, pause=pause)
     database = open_database(f"sqlite:///{part}")
     try:
-        restored.end_copy(database)
+        restored.end_copy(database, force=force)
         moved = upgrade(database)
         with database.begin() as connection:
             resumed = restored.resume(connection, by=by)

@@ -13,17 +13,18 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, delete, func, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 
+from vibe_tasks.errors import InputError
 from vibe_tasks.events import EventType
 from vibe_tasks.jobs import JobStatus
 from vibe_tasks.store import audit, events, jobs, outbox, workers
 from vibe_tasks.store.agent_tables import breaker_trials
 from vibe_tasks.store.copying import change_log, fence
-from vibe_tasks.store.copying.facts import drop_copy_facts
+from vibe_tasks.store.copying.facts import drop_copy_facts, own_facts
 from vibe_tasks.store.engine import Database, now
 from vibe_tasks.store.event_tables import events as event_rows
 from vibe_tasks.store.in_use import Patience
+from vibe_tasks.store.operation_tables import MOVED_TO, ledger_facts
 from vibe_tasks.store.operation_tables import audit as audit_rows
-from vibe_tasks.store.operation_tables import ledger_facts
 from vibe_tasks.store.schema import READY, has_status, job_history
 from vibe_tasks.store.schema import jobs as job_rows
 
@@ -56,14 +57,28 @@ class Resumed:
     due: int
 
 
-def end_copy(database: Database) -> None:
+def end_copy(database: Database, *, force: bool) -> None:
     """A copy that was on when the backup was made is over: it has gone on without this ledger, and
     would be compared with what is no more.
+
+    Args:
+        database: The ledger.
+        force: Also where a switch was under way, after which work may go on in the copy.
+
+    Raises:
+        InputError: A switch was under way.
     """
     with database.read() as connection:
         if not change_log.is_on(connection):
             return
-    fence.take_down(database, Patience())  # of a switch that was under way
+        moving = own_facts(connection).get(MOVED_TO)
+    if moving is not None:
+        if not force:
+            raise InputError(
+                f"the backup is of a ledger that was being moved to {moving}: where work goes on "
+                "there, it must not go on here too; --force opens this one"
+            )
+        fence.take_down(database, Patience())
     change_log.end(database, Patience())
     with database.begin() as connection:
         drop_copy_facts(connection)

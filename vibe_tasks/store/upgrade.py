@@ -19,7 +19,7 @@ from vibe_tasks.store.engine import Database, check_reachable
 from vibe_tasks.store.in_use import Patience, is_in_use, user_of, wait_at_most
 from vibe_tasks.store.operation_tables import COPY_LOG, metadata
 from vibe_tasks.store.programs import refuse_unfit
-from vibe_tasks.store.version import SCHEMA_VERSION, version_in, wait_for_others
+from vibe_tasks.store.version import SCHEMA_VERSION, is_copy, version_in, wait_for_others
 
 VERSIONS = Path(__file__).parent / "migrations" / "versions"
 """Where the versions are: one file each, named by its number."""
@@ -61,7 +61,7 @@ def upgrade(
         patience: How to wait for tables that others use.
 
     Raises:
-        InputError: Such workers are online, which the message names; or the ledger is being copied.
+        InputError: Such workers are online, which the message names; or it is one side of a copy.
         SchemaError: The database is newer than this program, or somebody else's.
         UnavailableError: It does not answer, or others used its tables all the time.
     """
@@ -156,6 +156,11 @@ class _Move:
                     raise InputError(
                         "the ledger is being copied, and both sides must have one schema: "
                         "`vibe db copy --undo FROM TO` ends the copy"
+                    )
+                if is_copy(connection):
+                    raise InputError(
+                        "this is a copy of a ledger that is not finished, and both sides must have "
+                        "one schema; one that is not wanted any more is deleted as a whole"
                     )
                 if self.lease is not None:
                     refuse_unfit(

@@ -123,6 +123,20 @@ def _require_in_place(database: Database) -> None:
         raise MovedError(f"{LEFT}{found[MOVED_TO]}; set VIBE_DATABASE_URL to it")
 
 
+def has_moved(connection: Connection) -> bool:
+    """Whether this ledger refuses writes, as it moved to another database or is about to."""
+    found = select(ledger_facts.c.name).where(ledger_facts.c.name == MOVED_TO)
+    return connection.execute(found).first() is not None
+
+
+def is_copy(connection: Connection) -> bool:
+    """Whether this is the copy of a ledger, which nobody has switched to."""
+    if not inspect(connection).has_table(ledger_facts.name):
+        return False
+    found = select(ledger_facts.c.name).where(ledger_facts.c.name == COPY_FROM)
+    return connection.execute(found).first() is not None
+
+
 def create(database: Database) -> None:
     """Build the newest schema in an empty database, in one transaction.
 

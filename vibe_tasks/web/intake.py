@@ -30,8 +30,9 @@ log = logging.getLogger(__name__)
 Rows: TypeAlias = tuple[Mapping[str, Any], ...]
 """Events as the ledger has them, in the order in which they were given."""
 
+MOST_AT_ONCE = 256
 MOST_BYTES_AT_ONCE = 1_000_000
-"""Bytes that one commit takes; what is longer by itself has one of its own."""
+"""How much one commit takes; what is longer by itself has one of its own."""
 
 MOST_WAITING = 10_000
 MOST_BYTES_WAITING = 64_000_000
@@ -43,7 +44,8 @@ class Pace:
     """How events are written in groups: the more comes in, the more is written together.
 
     Attributes:
-        most: Events of one commit; those that came in one call stay together.
+        most: Events of one commit; those that came in one call stay together. Where four times as
+            many wait, it takes MOST_AT_ONCE: then all that comes has to be written in time.
         for_one: Seconds of the pause after a commit, for each event in it.
         shortest: Seconds of a pause at least, and while more waits than one commit takes.
         longest: Seconds of a pause at most.
@@ -53,6 +55,10 @@ class Pace:
     for_one: float
     shortest: float
     longest: float
+
+    def take(self, waiting: int) -> int:
+        """Events of the next commit at most, where so many wait."""
+        return self.most if waiting <= 4 * self.most else MOST_AT_ONCE
 
     def pause(self, written: int, waiting: int) -> float:
         """Seconds to leave to others.
@@ -70,7 +76,7 @@ ON_FILE = Pace(most=32, for_one=0.0005, shortest=0.004, longest=0.008)
 """On SQLite claims wait for the lock: a commit of twenty events holds it for a millisecond. Who
 finds it taken looks again after 1, 2, 5 and 10 ms, so that one of 10 ms would cost a claim 18."""
 
-ON_SERVER = Pace(most=256, for_one=0.001, shortest=0.005, longest=0.02)
+ON_SERVER = Pace(most=MOST_AT_ONCE, for_one=0.001, shortest=0.005, longest=0.02)
 """On PostgreSQL nobody waits for it: fewer commits cost less."""
 
 
@@ -102,7 +108,7 @@ class Intake:
         pace: Pace = ON_FILE,
     ) -> None:
         self._store = store
-        self._pace = pace
+        self.pace = pace
         self._stored = stored
         self._waiting: deque[_Entry] = deque()
         self._events = 0
@@ -157,7 +163,7 @@ class Intake:
         while group := self._next():
             self._write(group)
             written = sum(len(entry.events) for entry in group)
-            self._ending.wait(self._pace.pause(written, self._events))
+            self._ending.wait(self.pace.pause(written, self._events))
 
     def _next(self) -> list[_Entry]:
         """What is written together; waits for it. Empty at the end."""
@@ -165,11 +171,12 @@ class Intake:
             self._changed.wait_for(lambda: self._waiting or self._ending.is_set())
             group: list[_Entry] = []
             events = size = 0
+            most = self.pace.take(self._events)
             while self._waiting:
                 entry = self._waiting[0]
                 events += len(entry.events)
                 size += entry.size
-                if group and (events > self._pace.most or size > MOST_BYTES_AT_ONCE):
+                if group and (events > most or size > MOST_BYTES_AT_ONCE):
                     break
                 group.append(self._waiting.popleft())
                 self._events -= len(entry.events)

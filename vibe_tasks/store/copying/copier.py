@@ -186,7 +186,7 @@ class Copier:
             raise InputError(
                 f"{self.address} is not empty, and no copy of this ledger: give an empty database"
             )
-        if known is not None and here[facts.COPY_TO] != self.address:
+        if known is not None and masked(here[facts.COPY_TO]) != self.address:
             raise InputError(
                 f"this ledger is being copied to {here[facts.COPY_TO]}; --undo ends that copy"
             )

@@ -6,16 +6,16 @@ on, or takes it back (`undo`).
 
 from __future__ import annotations
 
-from sqlalchemy import inspect
+from sqlalchemy import inspect, make_url
 
-from vibe_tasks.errors import MovedError, UnavailableError
+from vibe_tasks.errors import InputError, MovedError, UnavailableError
 from vibe_tasks.masking import masked
 from vibe_tasks.store.copying import change_log, facts, fence, numbers
 from vibe_tasks.store.copying.comparison import Compared
 from vibe_tasks.store.copying.copier import Copier
 from vibe_tasks.store.copying.patience import patiently
 from vibe_tasks.store.copying.rows import READY
-from vibe_tasks.store.engine import DATABASE_ERRORS, Database
+from vibe_tasks.store.engine import DATABASE_ERRORS, Database, file_of
 from vibe_tasks.store.in_use import Patience
 from vibe_tasks.store.operation_tables import MOVED_TO, ledger_facts
 from vibe_tasks.store.vacuum import sqlite_file
@@ -120,14 +120,18 @@ def undo(source: Database, copy: Database, patience: Patience, *, force: bool = 
         force: Also where the copy does not answer.
 
     Raises:
+        InputError: It is being copied to another database.
         MovedError: The copy was released: work may have gone on there.
         UnavailableError: The copy does not answer, so nobody knows whether it was.
     """
     with source.read() as connection:
         known = inspect(connection).has_table(ledger_facts.name)
-        copy_id = facts.own_facts(connection).get(facts.COPY_ID) if known else None
+        here = facts.own_facts(connection) if known else {}
+    copy_id = here.get(facts.COPY_ID)
     if copy_id is None:
         return False
+    if _place(here[facts.COPY_TO]) != _place(copy.url):
+        raise InputError(f"this ledger is being copied to {masked(here[facts.COPY_TO])}")
     try:
         _disown(copy, copy_id)
     except (FileNotFoundError, *DATABASE_ERRORS) as error:
@@ -142,12 +146,18 @@ def undo(source: Database, copy: Database, patience: Patience, *, force: bool = 
     return True
 
 
+def _place(url: str) -> tuple[object, ...]:
+    """What makes two URLs the same database, whoever asks."""
+    file, parts = file_of(url), make_url(url)
+    return ("sqlite", file.absolute()) if file else (parts.host, parts.port, parts.database)
+
+
 def _disown(copy: Database, copy_id: str) -> None:
     if copy.is_sqlite and not sqlite_file(copy).exists():
         raise FileNotFoundError(sqlite_file(copy))  # and a look into it would make one
-    if found_version(copy) is None:
-        return
     with copy.begin() as connection:
+        if not inspect(connection).has_table(ledger_facts.name):
+            return  # empty, or of an older schema: not released
         if facts.own_facts(connection).get(facts.COPY_ID) == copy_id:
             facts.keep(connection, facts.HOLDER, "")
         # Asked afterwards: that has waited for a release that was under way.

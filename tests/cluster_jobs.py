@@ -21,6 +21,7 @@ from celery.worker.control import control_command
 from vibe_tasks import Cancel, Snooze, app, job, on_event
 from vibe_tasks.errors import PermanentError, TransientError
 from vibe_tasks.events import Event as Happened
+from vibe_tasks.tasks import resources
 
 GATE_LIMIT = 150.0
 """Seconds after which a job no longer waits for its gate: its test is gone."""
@@ -79,6 +80,13 @@ def total(numbers: list[float]) -> float:
 def echo(value: Any) -> Any:
     """Give it back."""
     return value
+
+
+@job
+def checkpoint_pages() -> int:
+    """Pages of SQLite's log after which this process would move them into the file."""
+    with resources.ledger().read() as connection:
+        return int(connection.exec_driver_sql("PRAGMA wal_autocheckpoint").scalar_one())
 
 
 @job

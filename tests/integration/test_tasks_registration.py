@@ -9,7 +9,7 @@ import pytest
 
 from tests.cluster import ready, running_cluster
 from tests.processes import until
-from vibe_tasks.store import workers
+from vibe_tasks.store import engine, workers
 from vibe_tasks.tasks import processes
 
 LONG_LEASE = {"VIBE_LEASE_SECONDS": "600"}
@@ -35,6 +35,15 @@ def test_a_container_that_starts_again_within_a_lease_signs_off(
             assert not workers.online_at(connection, str(processes.this_host()))
             assert workers.sign_off(connection, me)
             assert workers.registered_as(connection, "code@pod-0") is None
+
+
+def test_a_worker_leaves_checkpoints_to_others(request: pytest.FixtureRequest) -> None:
+    """Whoever runs jobs, in its pool's processes too; whoever submits them does not."""
+    with running_cluster(request, "sqlite", measured=True) as cluster:
+        ready(cluster.start_worker("code", "-n", "same@test"))
+        assert cluster.jobs.checkpoint_pages.delay().get(timeout=60) == engine.LATE
+        with cluster.ledger.read() as connection:
+            assert connection.exec_driver_sql("PRAGMA wal_autocheckpoint").scalar() == 1000
 
 
 def test_a_worker_that_starts_again_under_its_name_takes_its_jobs_back(

@@ -120,6 +120,9 @@ def test_nothing_is_written_over(ledger: Database, tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     with pytest.raises(InputError, match="is no file"):
         back_up(ledger, tmp_path / "folder", pause=no_pause, force=True)
+    for end in ("-wal", "-shm", "-journal"):
+        with pytest.raises(InputError, match="is the ledger itself, or its log"):
+            back_up(ledger, tmp_path / f"ledger.db{end}", pause=no_pause, force=True)
     with pytest.raises(InputError, match="there is no folder"):
         back_up(ledger, tmp_path / "missing" / "file", pause=no_pause)
     nothing = open_database(f"sqlite:///{tmp_path / 'nothing.db'}")

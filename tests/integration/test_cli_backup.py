@@ -81,6 +81,12 @@ def test_there_and_back(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
         assert "nowhere.db: is VIBE_HOME" in refused("db", "archive")
     forget()
     assert not (tmp_path / "nowhere.db").exists()
+    home.mkdir(exist_ok=True)
+    (home / "ledger.db").touch()
+    assert "there is no ledger in" in refused("db", "backup", file)
+    assert "no jobs in" in vibe("jobs", "list").stdout
+    assert not (home / "ledger.db").stat().st_size
+    (home / "ledger.db").unlink()
     assert not (home / "ledger.db").exists()
     ledger = resources.ledger()
     for status in JobStatus:

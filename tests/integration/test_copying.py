@@ -315,6 +315,8 @@ def test_what_cannot_be_two_sides_of_a_copy_is_refused(
     with pytest.raises(InputError, match="--undo ends that copy"):
         copier_of(source, open_database(f"sqlite:///{tmp_path / 'fourth.db'}"))
     third.close()
+    with pytest.raises(MovedError, match="the source is a copy itself"):
+        copier_of(copy, open_database(f"sqlite:///{tmp_path / 'fifth.db'}"))
 
 
 def test_a_value_that_postgres_cannot_hold_is_named(sqlite_url: str, postgres_url: str) -> None:

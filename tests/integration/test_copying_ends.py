@@ -20,7 +20,7 @@ from tests.ledgers import new_job, submit
 from tests.migration.test_upgrade import with_another
 from vibe_tasks.cli.main import cli
 from vibe_tasks.errors import InputError, MovedError, UnavailableError
-from vibe_tasks.store import version
+from vibe_tasks.store import audit, version
 from vibe_tasks.store.copying import fence, switch
 from vibe_tasks.store.copying.copier import Copier
 from vibe_tasks.store.copying.target import Target
@@ -184,6 +184,13 @@ def test_the_command_copies_compares_switches_and_takes_back(
         new = f"sqlite:///{tmp_path / 'c.db'}"
         moved = json.loads(vibe(source, new, "--switch", "--json").stdout)
         assert (moved["switched"], moved["mismatch_count"]) == (True, 0)
+        assert vibe(new, f"sqlite:///{tmp_path / 'b.db'}", "--switch").exit_code == 2  # not empty
+        there = open_database(new)
+        for side in (pair[0], there):  # the second time was refused: it is not among them
+            with side.read() as connection:
+                actions = [each["action"] for each in audit.entries(connection)]
+            assert actions == ["db.switch", "db.copy.undo", "db.switch", "db.copy"]
+        there.close()
         again = vibe(source, new, "--switch")
         assert (again.exit_code, "already" in again.stdout) == (0, True)
         nowhere = f"sqlite:///{tmp_path / 'nowhere.db'}"

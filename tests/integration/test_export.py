@@ -157,6 +157,9 @@ def test_a_file_that_cannot_be_written_leaves_nothing(ledger: Database, tmp_path
         result = vibe("db", "export", "old.jsonl.gz", *words)
         assert (result.exit_code, result.stdout) == (2, "")
         assert len(result.stderr.splitlines()) == 1
+    for end in ("", "-wal", "-journal"):
+        result = vibe("db", "export", f"home/ledger.db{end}")
+        assert "is the ledger itself, or its log" in result.stderr
     assert set(tmp_path.iterdir()) == before
     assert there.read_text() == "mine"
 

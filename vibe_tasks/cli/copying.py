@@ -122,11 +122,11 @@ def _copy(source: Database, target: Database, *, switching: bool, as_json: bool)
             f"this ledger has moved to {closed}, or a switch there was stopped: "
             "--switch goes on with it, --undo takes it back"
         )
+    copier.begin()
     if closed is None:
         audit.note_apart(
             source, resources.person(), "db.switch" if switching else "db.copy", copier.address
         )
-    copier.begin()
     copier.copy_rows()
     copier.follow()
     found = switch.switch(copier) if switching else copier.compare()

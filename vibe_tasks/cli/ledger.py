@@ -53,9 +53,11 @@ def look_into_ledger() -> Iterator[Database]:
 
 
 def ledger_exists() -> bool:
-    """Whether there is something to look into; a server's database always counts as there."""
+    """Whether there is something to look into: a file with anything in it, or a server's database,
+    which always counts as there.
+    """
     file = file_of(resources.database_url())
-    return file is None or file.exists()
+    return file is None or (file.is_file() and file.stat().st_size > 0)
 
 
 def require_ledger() -> None:

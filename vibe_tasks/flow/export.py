@@ -29,7 +29,8 @@ from vibe_tasks.store.archive_reading import (
     rows_of,
     summed_up_to,
 )
-from vibe_tasks.store.engine import Database
+from vibe_tasks.store.engine import Database, file_of
+from vibe_tasks.store.ledger_copy import is_part_of
 from vibe_tasks.store.version import SCHEMA_VERSION
 
 FORMAT = 1
@@ -61,6 +62,9 @@ def export(ledger: Database, file: Path, *, before: float | None = None) -> Expo
     Raises:
         InputError: It cannot be written, or is there already.
     """
+    own = file_of(ledger.url)
+    if own is not None and is_part_of(file, own):
+        raise InputError(f"{file} is the ledger itself, or its log")
     if file.exists():
         raise InputError(f"{file} is there already; give another name")
     try:

@@ -17,7 +17,7 @@ from vibe_tasks.failures import bounded
 from vibe_tasks.store.engine import Database, now, server_time
 from vibe_tasks.store.operation_tables import audit
 from vibe_tasks.store.redacting import redacted
-from vibe_tasks.store.version import has_moved
+from vibe_tasks.store.version import is_in_place
 
 _A = audit.c
 SECONDS_PER_DAY = 86_400.0
@@ -89,12 +89,12 @@ def note_apart(
 ) -> None:
     """As `note`, in a transaction of its own: for what takes many, or none of this database. Where
     the ledger has no such table, as one that went back to an older version, or takes no writes as
-    it has moved to another database, nothing is written.
+    it has moved to another database or is a copy that is not finished, nothing is written.
     """
     if by is None:
         return
     with database.begin() as connection:
-        if inspect(connection).has_table(audit.name) and not has_moved(connection):
+        if inspect(connection).has_table(audit.name) and is_in_place(connection):
             note(connection, by, action, target, details)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from vibe_tasks.errors import InputError, UnavailableError
 from vibe_tasks.store.engine import Database
-from vibe_tasks.store.ledger_copy import Pause, copy_into, flush, is_same, taken
+from vibe_tasks.store.ledger_copy import Pause, copy_into, flush, is_part_of, taken
 from vibe_tasks.store.moving_aside import require_unused
 from vibe_tasks.store.statement import driver
 from vibe_tasks.store.vacuum import sqlite_file
@@ -65,10 +65,12 @@ def back_up(database: Database, file: Path, *, pause: Pause, force: bool = False
         raise InputError(f"there is no ledger at {ledger}")
     if not file.parent.is_dir():
         raise InputError(f"there is no folder {file.parent}")
+    if is_part_of(file, ledger):
+        raise InputError(f"{file} is the ledger itself, or its log")
     part = file.with_name(f"{file.name}{PART}")
     try:
         with taken(part):
-            _require_free(file, ledger, force=force)
+            _require_free(file, force=force)
             with database.read() as connection:
                 found = copy_into(driver(connection), part, ledger, pause=pause)
             size = part.stat().st_size
@@ -81,12 +83,10 @@ def back_up(database: Database, file: Path, *, pause: Pause, force: bool = False
     return BackedUp(file=str(file), size=size, schema=found.schema, rows=found.rows)
 
 
-def _require_free(file: Path, ledger: Path, *, force: bool) -> None:
+def _require_free(file: Path, *, force: bool) -> None:
     """Refuse to write over what is there."""
     if not file.exists():
         return
-    if is_same(file, ledger):
-        raise InputError(f"{file} is the ledger itself")
     if not file.is_file():
         raise InputError(f"{file} is no file")
     if not force:

@@ -194,6 +194,15 @@ def is_same(one: Path, other: Path) -> bool:
         return False
 
 
+def is_part_of(file: Path, ledger: Path) -> bool:
+    """Whether a name is that of the ledger or of what SQLite puts beside it, there or not: its log
+    has the newest rows, and who writes over it loses them.
+    """
+    own = ledger.resolve()
+    names = {own.with_name(f"{own.name}{end}") for end in ("", *SIDE_FILES)}
+    return file.resolve() in names or is_same(file, ledger)
+
+
 def _lock(part: Path, descriptor: int) -> bool:
     """Whether this open file is ours now. Whoever had it may have renamed it since we opened it."""
     try:

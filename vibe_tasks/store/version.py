@@ -117,16 +117,17 @@ def _require_in_place(database: Database) -> None:
     if COPY_FROM in found:
         raise MovedError(
             f"this ledger is a copy that is not finished, of {found[COPY_FROM]}; "
-            "`vibe db copy … --switch` finishes it"
+            "`vibe db copy … --switch` finishes it; delete it where that copy was ended"
         )
     if MOVED_TO in found:
         raise MovedError(f"{LEFT}{found[MOVED_TO]}; set VIBE_DATABASE_URL to it")
 
 
-def has_moved(connection: Connection) -> bool:
-    """Whether this ledger refuses writes, as it moved to another database or is about to."""
-    found = select(ledger_facts.c.name).where(ledger_facts.c.name == MOVED_TO)
-    return connection.execute(found).first() is not None
+def is_in_place(connection: Connection) -> bool:
+    """Whether work goes on here: it did not move, and is no unfinished copy."""
+    names = (MOVED_TO, COPY_FROM)
+    found = select(ledger_facts.c.name).where(ledger_facts.c.name.in_(names))
+    return connection.execute(found).first() is None
 
 
 def is_copy(connection: Connection) -> bool:
@@ -153,7 +154,7 @@ def create(database: Database) -> None:
             connection.exec_driver_sql(statement)
         connection.execute(
             text(
-                "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL, "
+                "CREATE TABLE IF NOT EXISTS alembic_version (version_num VARCHAR(32) NOT NULL, "
                 "CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num))"
             )
         )

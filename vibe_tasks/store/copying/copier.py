@@ -20,7 +20,7 @@ from vibe_tasks.store.copying.target import DONE, Target, is_empty
 from vibe_tasks.store.engine import Database, check_reachable
 from vibe_tasks.store.in_use import Patience
 from vibe_tasks.store.operation_tables import MOVED_TO
-from vibe_tasks.store.version import SCHEMA_VERSION, create, found_version
+from vibe_tasks.store.version import SCHEMA_VERSION, create, found_version, is_copy
 from vibe_tasks.words import counted
 
 CHANGES = 1_000
@@ -174,6 +174,8 @@ class Copier:
         require_schema(self._copy, "the copy")
         with self.source.read() as connection:
             here = facts.own_facts(connection)
+            if is_copy(connection):
+                raise MovedError("the source is a copy itself, that is not finished")
         with self._copy.read() as connection:
             there, empty = facts.own_facts(connection), is_empty(connection)
         known = here.get(facts.COPY_ID)

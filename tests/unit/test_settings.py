@@ -187,3 +187,8 @@ def test_a_file_that_cannot_be_read_stops_the_start() -> None:
         read({"VIBE_BROKER_URL_FILE": "/x", "VIBE_BROKER_URL": "redis://h"})
     with pytest.raises(SettingsError, match="VIBE_BROKRE_URL_FILE: unknown setting"):
         read({"VIBE_BROKRE_URL_FILE": "/x"})
+
+
+def test_the_name_of_a_driver_is_not_shown() -> None:
+    """People write `postgresql://`, and are shown what they wrote."""
+    assert masked("postgresql+psycopg://ann:pw@db/vibe") == "postgresql://ann:***@db/vibe"

@@ -21,10 +21,9 @@ from vibe_tasks.store import audit
 from vibe_tasks.store.copying import switch
 from vibe_tasks.store.copying.comparison import Compared, Mismatch, compare
 from vibe_tasks.store.copying.copier import Copier, Progress, require_schema
-from vibe_tasks.store.engine import Database, open_database
+from vibe_tasks.store.engine import Database, file_of, open_database
 from vibe_tasks.store.in_use import Patience
 from vibe_tasks.store.ledger_copy import schema_of
-from vibe_tasks.store.vacuum import sqlite_file
 from vibe_tasks.tasks import resources
 
 _SHOWN = 20
@@ -98,11 +97,12 @@ def _opened(url: str) -> Iterator[Database]:
 
 def _require_there(database: Database, which: str) -> None:
     """Refuse a file that is no ledger, and one that is not there: a look into it would make it."""
-    if not database.is_sqlite:
+    file = file_of(database.url)
+    if file is None:
         return
-    if not sqlite_file(database).exists():
-        raise InputError(f"{which}: there is no file {sqlite_file(database)}")
-    schema_of(sqlite_file(database))
+    if not file.exists():
+        raise InputError(f"{which}: there is no file {file}")
+    schema_of(file)
 
 
 def _patience() -> Patience:

@@ -18,7 +18,6 @@ from vibe_tasks.store.copying.rows import READY
 from vibe_tasks.store.engine import DATABASE_ERRORS, Database, file_of
 from vibe_tasks.store.in_use import Patience
 from vibe_tasks.store.operation_tables import MOVED_TO, ledger_facts
-from vibe_tasks.store.vacuum import sqlite_file
 from vibe_tasks.store.version import found_version
 
 
@@ -153,8 +152,9 @@ def _place(url: str) -> tuple[object, ...]:
 
 
 def _disown(copy: Database, copy_id: str) -> None:
-    if copy.is_sqlite and not sqlite_file(copy).exists():
-        raise FileNotFoundError(sqlite_file(copy))  # and a look into it would make one
+    file = file_of(copy.url)
+    if file is not None and not file.exists():
+        raise FileNotFoundError(file)  # and a look into it would make one
     with copy.begin() as connection:
         if not inspect(connection).has_table(ledger_facts.name):
             return  # empty, or of an older schema: not released

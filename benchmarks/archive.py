@@ -37,7 +37,7 @@ INSERT INTO job_history (job_id, from_status, status, attempt, worker_id, timest
 WITH RECURSIVE numbers (n) AS (
   SELECT {first} UNION ALL SELECT n + 1 FROM numbers WHERE n + 1 < {last}
 )
-SELECT 'row-' || n / 3, CASE n % 3 WHEN 0 THEN NULL WHEN 1 THEN 'pending' ELSE 'processing' END,
+SELECT 'row-' || (n / 3), CASE n % 3 WHEN 0 THEN NULL WHEN 1 THEN 'pending' ELSE 'processing' END,
        CASE n % 3 WHEN 0 THEN 'pending' WHEN 1 THEN 'processing' ELSE 'completed' END,
        n % 3, CASE n % 3 WHEN 0 THEN NULL ELSE 'celery@build-3' END, 1700000000.0 + n * 0.01, NULL
 FROM numbers

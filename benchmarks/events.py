@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import multiprocessing
+import random
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,7 +20,7 @@ from typing import Any
 from claims import connect, submitted
 from report import begin, milliseconds, percentile, told
 from servers import DATABASES, folder, ledger_url
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, inspect, text
 
 from vibe_tasks.protocol import NewEvent
 from vibe_tasks.store import event_query, jobs
@@ -28,8 +29,6 @@ from vibe_tasks.store.event_rules import EventRules
 from vibe_tasks.store.events import take_in
 from vibe_tasks.web.intake import ON_FILE, ON_SERVER, Intake
 
-INDEXES = ("idx_events_session", "idx_events_source", "idx_events_priority",
-           "idx_events_session_priority", "idx_events_type_priority")  # fmt: skip
 SESSIONS = 200
 RATE = 2_000
 VIEW: dict[str, Any] = {"limit": 300, "priority_limit": 100, "regular_limit": 200}
@@ -49,10 +48,11 @@ READING = (
     "time of a read."
 )
 CLAIMING = (
-    "One process claims jobs by id and completes them, {claims:,} in each of {rounds} rounds, "
-    "while another takes in {rate:,} events a second as the web server does (group commits, a "
-    "pause after each) or does nothing, in turns. Only the claim is timed. Medians of the "
-    "rounds; the ratios are those of mean, p50 and p95."
+    "One process claims jobs by id and completes them, {claims:,} in each of {rounds} pairs of "
+    "rounds: in one of the two another process takes in {rate:,} events a second as the web "
+    "server does (group commits, a pause after each), in the other it waits; which is first "
+    "changes. Only the claim is timed. Figures of all claims; the ratios are those of mean, p50, "
+    "p95 and p99, and the range is that of the mean's (pairs drawn anew, 95 %)."
 )
 FILL = """
 INSERT INTO events (source_app, session_id, hook_event_type, payload, timestamp, priority,
@@ -60,7 +60,7 @@ INSERT INTO events (source_app, session_id, hook_event_type, payload, timestamp,
 WITH RECURSIVE numbers (n) AS (
   SELECT 0 UNION ALL SELECT n + 1 FROM numbers WHERE n + 1 < {events}
 )
-SELECT 'app-' || n % 5, 'session-' || n / 7 % {sessions},
+SELECT 'app-' || (n % 5), 'session-' || (n / 7 % {sessions}),
        CASE WHEN n % 20 > 0 THEN CASE n % 2 WHEN 0 THEN '{common[0]}' ELSE '{common[1]}' END
             ELSE CASE n / 20 % 10 {rare} END END,
        '{payload}', 1700000000000 + n * 100,
@@ -79,7 +79,9 @@ def fill(database: Database, events: int) -> None:
     if not database.is_sqlite:
         statement = statement.replace("'" + PAYLOAD + "'", "CAST('" + PAYLOAD + "' AS json)")
     with ExitStack() as bare:
-        for index in INDEXES:
+        for index in sorted(
+            str(each["name"]) for each in inspect(database.engine).get_indexes("events")
+        ):
             bare.enter_context(without(database, index))
         with database.begin() as connection:
             run_plain(connection, statement)
@@ -161,23 +163,27 @@ def event(number: int) -> NewEvent:
     )  # fmt: skip
 
 
-def bring_in(url: str, rate: int, ready: Signal, stop: Signal, taken: Any) -> None:
-    """Take in events, one by one, until told to stop."""
+def bring_in(url: str, on: Signal, ready: Signal, stop: Signal, taken: Any) -> None:
+    """Take in events, one by one, while it is on; how many a second at the end."""
     database = connect(url)
-
     pace = ON_FILE if database.is_sqlite else ON_SERVER
     intake = Intake(lambda new: take_in(database, new, EventRules()), pace=pace)
     asyncio.run(intake.start())
-    began, sent = time.perf_counter(), 0
+    sent, lasted = 0, 0.0
     while not stop.is_set():
-        due = int((time.perf_counter() - began) * rate)
-        for number in range(sent, due):
-            intake.put([event(number)], size=400)
-        sent = due
-        if sent > rate / 10:
-            ready.set()
-        time.sleep(0.002)
-    lasted = time.perf_counter() - began
+        if not on.wait(0.05):
+            continue
+        began, before = time.perf_counter(), sent
+        while on.is_set():
+            due = before + int((time.perf_counter() - began) * RATE)
+            for number in range(sent, due):
+                intake.put([event(number)], size=400)
+            sent = due
+            if sent - before > RATE / 10:
+                ready.set()
+            time.sleep(0.002)
+        lasted += time.perf_counter() - began
+        ready.clear()
     asyncio.run(intake.stop())
     taken.value = sent / lasted
     database.close()
@@ -198,55 +204,59 @@ def claim_seconds(database: Database, url: str, count: int) -> list[float]:
     return seconds
 
 
-def flooded(database: Database, url: str, count: int) -> tuple[list[float], float]:
-    """Seconds of each claim while events come in, and how many events came in a second."""
-    context = multiprocessing.get_context("spawn")
-    ready, stop, taken = context.Event(), context.Event(), context.Value("d")
-    writer = context.Process(target=bring_in, args=(url, RATE, ready, stop, taken))
-    writer.start()
-    if not ready.wait(60):
-        raise RuntimeError("no events come in")
-    seconds = claim_seconds(database, url, count)
-    stop.set()
-    writer.join()
-    return seconds, taken.value
-
-
 def claiming(name: str, url: str, rounds: int, count: int) -> None:
     """Tell of claims of one ledger."""
     begin(
         f"Claims while events come in, {name}",
         CLAIMING.format(claims=count, rounds=rounds, rate=RATE),
-        ["ledger", "meanwhile", "mean ms", "p50", "p95", "events/s", "ratios"],
+        ["ledger", "meanwhile", "mean ms", "p50", "p95", "p99", "events/s", "ratios", "95 %"],
     )
     database = connect(url)
     database.leave_checkpoints()  # as workers do
-    claim_seconds(database, url, 20)
+    claim_seconds(database, url, min(count, 500))
+    context = multiprocessing.get_context("spawn")
+    on, ready, stop, taken = (*(context.Event() for _ in range(3)), context.Value("d"))
+    writer = context.Process(target=bring_in, args=(url, on, ready, stop, taken))
+    writer.start()
     quiet: list[list[float]] = []
     busy: list[list[float]] = []
-    rates = []
-    for _ in range(rounds):
-        quiet.append(claim_seconds(database, url, count))
-        seconds, rate = flooded(database, url, count)
-        busy.append(seconds)
-        rates.append(rate)
+    for number in range(rounds):
+        for events in (False, True) if number % 2 else (True, False):
+            if events:
+                on.set()
+                if not ready.wait(60):
+                    raise RuntimeError("no events come in")
+            (busy if events else quiet).append(claim_seconds(database, url, count))
+            on.clear()
+            time.sleep(0.1)  # what waits is written
+    stop.set()
+    writer.join()
     database.close()
-    ratios = [after / before for before, after in zip(_figures(quiet), _figures(busy), strict=True)]
-    for what, side, of_events, ratio in (
-        ("nothing else", quiet, "0", "-"),
-        ("events", busy, f"{statistics.median(rates):.0f}",
-         " / ".join(f"{each:.2f}" for each in ratios)),
+    alone, beside = _figures(quiet), _figures(busy)
+    ratios = [after / before for before, after in zip(alone, beside, strict=True)]
+    low, high = interval([sum(each) for each in quiet], [sum(each) for each in busy])
+    for what, figures, of_events, ratio, range_ in (
+        ("nothing else", alone, "0", "-", "-"),
+        ("events", beside, f"{taken.value:.0f}", " / ".join(f"{each:.2f}" for each in ratios),
+         f"{low:.2f} to {high:.2f}"),
     ):  # fmt: skip
-        figures = [f"{1000 * value:.2f}" for value in _figures(side)]
-        told([name, what, *figures, of_events, ratio])
+        told([name, what, *(f"{1000 * each:.3f}" for each in figures), of_events, ratio, range_])
+
+
+def interval(before: Sequence[float], after: Sequence[float]) -> tuple[float, float]:
+    """Bounds of the ratio of two sums, by drawing pairs of rounds anew (bootstrap, 95 %)."""
+    chance, pairs = random.Random(1), list(zip(before, after, strict=True))
+    ratios = []
+    for _ in range(2_000):
+        drawn = chance.choices(pairs, k=len(pairs))
+        ratios.append(sum(late for _, late in drawn) / sum(early for early, _ in drawn))
+    return percentile(ratios, 0.025), percentile(ratios, 0.975)
 
 
 def _figures(rounds: Sequence[Sequence[float]]) -> list[float]:
-    """Mean, p50 and p95, each the median of the rounds."""
-    ways: list[Callable[[Sequence[float]], float]] = [
-        statistics.mean, lambda each: percentile(each, 0.5), lambda each: percentile(each, 0.95)
-    ]  # fmt: skip
-    return [statistics.median(way(each) for each in rounds) for way in ways]
+    """Mean, p50, p95 and p99 of all claims."""
+    every = [each for one in rounds for each in one]
+    return [statistics.mean(every), *(percentile(every, at) for at in (0.5, 0.95, 0.99))]
 
 
 def main() -> None:
@@ -258,7 +268,7 @@ def main() -> None:
     parser.add_argument("--claims", type=int, help="claims in a round; 0: only reading")
     chosen = parser.parse_args()
     sizes = chosen.events or [2_000 if chosen.quick else 1_000_000]
-    samples, rounds, claims = (5, 1, 20) if chosen.quick else (400, 9, 2_000)
+    samples, rounds, claims = (5, 2, 20) if chosen.quick else (400, 60, 1_000)
     claims = claims if chosen.claims is None else chosen.claims
     for database in [chosen.database] if chosen.database else DATABASES:
         for events in sizes:

@@ -51,7 +51,7 @@ def test_workers_that_could_not_go_on_are_asked_for() -> None:
     """Down is refused under this version's workers, and up again under those of another that the
     schema is not for; --force is for who knows better; exit code 2, and one line.
     """
-    older = str(SCHEMA_VERSION - 2)
+    older = str(version.OLDEST_PROGRAM - 1)
     result = vibe("downgrade", "--to", older, "--yes")
     assert (result.exit_code, result.stdout) == (2, "")
     (line,) = result.stderr.splitlines()

@@ -163,6 +163,22 @@ def test_reading_on_after_an_id(database: Database) -> None:
         assert after(20) == []
 
 
+def test_reading_on_in_large_and_small_sessions(database: Database) -> None:
+    """Page by page the same as all at once, wherever the next of a session's events are."""
+    sessions = ["large" if n % 2 else f"of {n // 100}" for n in range(600)]
+    take(database, *(event("Stop", session_id=session) for session in sessions))
+    with database.read() as connection:
+        for wanted in ("large", "of 0", "of 5", "nobody's"):
+            found: list[int] = []
+            while page := event_query.after(
+                connection, found[-1] if found else 0, limit=7, session_ids=[wanted], until=590
+            ):
+                assert {row["session_id"] for row in page} == {wanted}
+                assert len(page) <= 7
+                found += ids(page)
+            assert found == [n + 1 for n, session in enumerate(sessions[:590]) if session == wanted]
+
+
 def test_figures_and_names(database: Database) -> None:
     """What there is to filter by, and how many there are; also of nothing."""
     with database.read() as connection:

@@ -62,11 +62,13 @@ def test_a_schema_that_says_nothing_is_for_its_own_programs(
 def test_workers_of_a_version_that_did_not_tell_are_taken_for_the_one_they_had(
     empty_database: Database, tmp_path: Path
 ) -> None:
-    """A worker of schema 5 goes on under schema 6, which only adds, and under no later one."""
+    """A worker of schema 5 goes on under those that are for it, up to this one, and under no later
+    one.
+    """
     frozen.load(empty_database, 5)
     with empty_database.begin() as connection:
         connection.execute(text(OLD_WORKER))
-    assert upgrade.upgrade(empty_database, to=6, lease=LEASE) == Moved(before=5, after=6)
+    assert upgrade.upgrade(empty_database, lease=LEASE) == Moved(before=5, after=NOW)
     versions = with_another(tmp_path / "v")
     with pytest.raises(InputError, match=r"online: old@build-1 \(schema 5\)"):
         upgrade.upgrade(empty_database, to=NEXT, versions=versions, lease=LEASE)

@@ -44,9 +44,17 @@ def _all_of(connection: Connection, table: str) -> TextClause:
 
 
 def as_known(rows: Rows, before: Rows) -> Rows:
-    """Of these rows what the older version had: its tables, and their columns."""
+    """Of these rows what the older version had: its tables, and their columns, but for the facts
+    that newer versions tell of themselves.
+    """
+    told = {version.oldest_program_fact(number) for number in range(1, SCHEMA_VERSION + 1)}
+    told -= {each["name"] for each in before.get("ledger_facts", [])}
     return {
-        name: [{key: each[key] for key in old[0]} for each in rows[name]]
+        name: [
+            {key: each[key] for key in old[0]}
+            for each in rows[name]
+            if name != "ledger_facts" or each["name"] not in told
+        ]
         for name, old in before.items()
     }
 

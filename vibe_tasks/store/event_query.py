@@ -39,6 +39,9 @@ from vibe_tasks.store.statement import Statement
 TRIMMED = "events.trimmed"
 """Mark up to which id retention has removed events."""
 
+NEAR = 8
+"""Among so many times as many events as are asked for a session's are looked for first."""
+
 MOST_NAMES = 5_000
 """Names of one kind that `filter_options` gives at most."""
 
@@ -131,12 +134,26 @@ def after(
     if not session_ids:
         return tuple(event_rows(_AFTER.all(connection, values)))
     ids = [
-        [row[0] for row in _AFTER_OF_SESSION.all(connection, {**values, "session": session})]
+        _ids_of_session(connection, {**values, "session": session})
         for session in dict.fromkeys(session_ids)
     ]
     chosen = list(islice(merge(*ids), limit))
     by_id = _rows(connection, chosen)
     return tuple(by_id[each] for each in chosen if each in by_id)
+
+
+def _ids_of_session(connection: Connection, values: Mapping[str, Any]) -> list[int]:
+    """The first ids of a session after one.
+
+    SQLite has no index for that. A large session is among the next events of all; a small one is
+    read as a whole, in an index by level and time.
+    """
+    if connection.dialect.name == "sqlite":
+        near = min(values["until"], values["last_seen"] + NEAR * values["limit"])
+        found = _NEAR_OF_SESSION.all(connection, {**values, "until": near})
+        if len(found) == values["limit"] or near == values["until"]:
+            return [row[0] for row in found]
+    return [row[0] for row in _AFTER_OF_SESSION.all(connection, values)]
 
 
 def filter_options(connection: Connection) -> dict[str, list[str]]:
@@ -306,12 +323,15 @@ _LATER = (
 _MOST = bindparam("limit", type_=BigInteger())
 _AFTER = Statement(select(*COLUMNS).where(*_LATER).order_by(_E.id).limit(_MOST))
 _OF_SESSION = _E.session_id == bindparam("session", type_=Text())
+_NEAR_OF_SESSION = Statement(
+    select(_E.id).where(func.unlikely(_OF_SESSION), *_LATER).order_by(_E.id).limit(_MOST)
+)
 _AFTER_OF_SESSION = Statement(
     {
         dialect: select(_E.id).where(condition, *_LATER).order_by(_E.id).limit(_MOST)
         for dialect, condition in (
             # SQLite takes a range of ids for few rows, and would read those of all sessions.
-            ("sqlite", func.unlikely(_OF_SESSION)),
+            ("sqlite", func.likelihood(_OF_SESSION, literal_column("0.0001"))),
             ("postgresql", _OF_SESSION),
         )
     }

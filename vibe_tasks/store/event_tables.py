@@ -51,7 +51,11 @@ events = Table(
     # A client resumes after the last id it saw: an id must never come back.
     sqlite_autoincrement=True,
 )
-Index("idx_events_session", events.c.session_id, events.c.id)
+# On SQLite claims wait while an index is written, and a session's ids are in the one below too.
+_OF_SESSION = Index(
+    "idx_events_session", events.c.session_id, events.c.id, info={"only": "postgresql"}
+)
+_OF_SESSION.ddl_if(dialect="postgresql")
 Index("idx_events_source", events.c.source_app)
 # With the id in them the newest are found without a look at the rows, as payloads may be large;
 # SQLite's have it anyway.

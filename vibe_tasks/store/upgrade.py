@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from alembic import command
@@ -11,7 +12,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import inspect, text
+from sqlalchemy import Dialect, Index, inspect, text
 from sqlalchemy.exc import DBAPIError
 
 from vibe_tasks.errors import InputError, SchemaError, UnavailableError
@@ -97,7 +98,8 @@ def downgrade(
 def differences(database: Database) -> tuple[str, ...]:
     """Where the database's tables differ from the code's, one line each; empty is good."""
     with database.read() as connection:
-        context = MigrationContext.configure(connection, opts={"include_name": _is_ours})
+        considered = {"include_name": _is_ours, "include_object": partial(_has, connection.dialect)}
+        context = MigrationContext.configure(connection, opts=considered)
         changes = compare_metadata(context, metadata)
         if (version_in(connection) or 0) > SCHEMA_VERSION:  # the next version may have more
             changes = [each for each in changes if not str(each[0]).startswith("remove_")]
@@ -111,6 +113,11 @@ def differences(database: Database) -> tuple[str, ...]:
 
 def _is_ours(name: str | None, kind: str, _parents: object) -> bool:
     return kind != "table" or name != COPY_LOG  # there while the ledger is being copied
+
+
+def _has(dialect: Dialect, item: object, *_: object) -> bool:
+    """Whether the code has this on this database; Alembic does not ask `ddl_if`."""
+    return not isinstance(item, Index) or item.info.get("only", dialect.name) == dialect.name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

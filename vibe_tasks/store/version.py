@@ -13,7 +13,7 @@ from vibe_tasks.store.extras import POSTGRES_EXTRAS, SQLITE_EXTRAS
 from vibe_tasks.store.operation_tables import COPY_FROM, MOVED_TO, ledger_facts, metadata
 from vibe_tasks.store.statement import LEFT
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 """The version this program works with; the newest of `migrations/versions`."""
 
 OLDEST_PROGRAM = 5

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import inspect, text
 
 from vibe_tasks.event_priority import DEFAULT_RULES
 from vibe_tasks.protocol import NewEvent
@@ -109,3 +109,16 @@ def test_what_the_older_schema_has_no_columns_for_comes_back(database: Database)
     ] == [{**each, "priority_metadata": None} for each in before]  # fmt: skip
     assert after[5]["priority_metadata"] == {"sent_timestamp": 8_000_000_000_000_000}
     assert after[7]["priority_metadata"] == {"rule": "configured"}
+
+
+def test_an_index_that_somebody_took_away_by_hand_stops_no_upgrade(database: Database) -> None:
+    """SQLite has no index by session and id since schema 7, PostgreSQL keeps it."""
+    upgrade.downgrade(database, to=6)
+    if database.is_sqlite:
+        with database.begin() as connection:
+            connection.execute(text("DROP INDEX idx_events_session"))
+    upgrade.upgrade(database)
+    assert upgrade.differences(database) == ()
+    with database.read() as connection:
+        names = {each["name"] for each in inspect(connection).get_indexes("events")}
+    assert ("idx_events_session" in names) is not database.is_sqlite

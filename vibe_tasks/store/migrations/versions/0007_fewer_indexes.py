@@ -15,7 +15,7 @@ oldest_program = 5
 
 def upgrade() -> None:
     if op.get_bind().dialect.name == "sqlite":
-        op.drop_index("idx_events_session", "events")
+        op.drop_index("idx_events_session", "events", if_exists=True)
     op.execute("INSERT INTO ledger_facts (name, value) VALUES ('oldest_program.0007', '5')")
 
 
